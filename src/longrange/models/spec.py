@@ -1,0 +1,29 @@
+"""What a model must know about a task: the only thing that passes from data modules to models."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """The shape of a task.
+
+    Attributes:
+        name: the task's name, as in configs/data.
+        kind: "tokens" (inputs are (B, L) int64 ids) or "continuous" (inputs are (B, L, C) float).
+        input_size: number of token ids, or of channels C.
+        output_size: number of classes, or of regression targets.
+        max_length: longest sequence, in steps.
+        variable_length: batches carry lengths; otherwise every sequence fills max_length.
+        loss: "cross_entropy" (targets (B,) int64) or "mse" (targets (B, output_size) float).
+        paired: two sequences per target; inputs hold 2B rows, all first sequences, then all second ones.
+    """
+
+    name: str
+    kind: Literal["tokens", "continuous"]
+    input_size: int
+    output_size: int
+    max_length: int
+    variable_length: bool = False
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    paired: bool = False

@@ -1,0 +1,43 @@
+"""What a finished training hands to the run record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The measured facts of one training.
+
+    Attributes:
+        run_dir: the run's folder; checkpoints lie in `run_dir/checkpoints`.
+        metric: the selection metric without its split, e.g. "accuracy".
+        history: one row per finished epoch, e.g. {"epoch": 0, "train/loss": ..., "val/accuracy": ..., "lr": ...}.
+        metrics: per split ("train", "val", "test") at the selected epoch, e.g. {"test": {"accuracy": 0.47, "loss": ...}}.
+        best_epoch: the selected epoch, counted from 0.
+        best_checkpoint: the file that the test metrics were computed from.
+        n_parameters: trainable parameters.
+        protocol: "heldout" or "paper", from the data module.
+        majority: share of the most frequent class in the test split; None for regression.
+        precision: the trainer's precision setting.
+        backend: kernel backend that ran ("reference", "cpu", "triton").
+        wall_s: seconds in fit, this process only.
+        samples_per_s: training samples per second over the epochs of this process, validation excluded.
+        peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU).
+        resumed_from: the checkpoint this run continued from, None for a fresh run.
+    """
+
+    run_dir: Path
+    metric: str
+    history: list[dict[str, float]]
+    metrics: dict[str, dict[str, float]]
+    best_epoch: int
+    best_checkpoint: Path
+    n_parameters: int
+    protocol: str
+    majority: float | None
+    precision: str
+    backend: str
+    wall_s: float
+    samples_per_s: float
+    peak_memory_bytes: int
+    resumed_from: Path | None = None
