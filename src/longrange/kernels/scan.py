@@ -1,0 +1,52 @@
+"""The linear recurrence of diagonal state-space models, x_k = A_bar x_{k-1} + Bu_k, over whole sequences.
+
+Complex values are split into real and imaginary parts along an axis of their own, ahead of the state, so that the
+innermost axis is contiguous and every product is a real one. Source: S5 (arXiv 2208.04933), section 2.2, where a
+parallel scan computes the same states.
+"""
+
+import torch
+from torch import Tensor
+
+from longrange.kernels import backend as backends
+from longrange.kernels.scan_cpu import scan_backward, scan_forward
+from longrange.kernels.scan_reference import diagonal_scan_reference
+
+
+def diagonal_scan(
+    A_bar: Tensor,
+    Bu: Tensor,
+    initial: Tensor | None = None,
+    *,
+    bidirectional: bool = False,
+    backend: str = "auto",
+) -> Tensor:
+    """States of a diagonal linear recurrence, forwards in time and, on request, backwards as well.
+
+    Args:
+        A_bar: diagonal of the transition, (2, P) float: real parts, imaginary parts.
+        Bu: inputs of the recurrence, (B, L, 2, P) float, L at least 1.
+        initial: state before the first step of each direction, (B, D, 2, P) float; zero where None.
+        bidirectional: D = 2; direction 1 runs from the last step to the first, on the same A_bar and Bu.
+        backend: see `longrange.kernels.backend.resolve`.
+    Returns:
+        (B, L, D, 2, P) states.
+    """
+    if initial is None:
+        initial = Bu.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
+    if backends.resolve(backend, Bu.device) == "reference":
+        return diagonal_scan_reference(A_bar, Bu, initial, bidirectional)
+    return _CpuScan.apply(A_bar, Bu, initial, bidirectional)
+
+
+class _CpuScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, A_bar, Bu, initial, bidirectional):
+        x = scan_forward(A_bar, Bu, initial, bidirectional)
+        ctx.save_for_backward(A_bar, x, initial)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad_x):
+        A_bar, x, initial = ctx.saved_tensors
+        return *scan_backward(A_bar, x, initial, grad_x), None

@@ -1,0 +1,154 @@
+"""S5: one multi-input, multi-output diagonal state-space model per layer, computed by a scan.
+
+    x_k = A_bar x_{k-1} + B_bar u_k,    y_k = gain Re(C x_k) + D u_k
+
+with A_bar = diag of the discretised Lambda and gain 2 where only one of each conjugate pair of states is kept.
+Source: S5 (arXiv 2208.04933); initial values as in the authors' code.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from longrange.kernels import diagonal_scan
+from longrange.layers.base import SequenceLayer, zero_padding
+from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
+
+CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
+
+
+class S5(SequenceLayer):
+    """The S5 layer, without the activation that follows it in a block.
+
+    Parameters, all real, with p = P / 2 kept states (p = P without conjugate symmetry) and D = 2 directions if
+    bidirectional: Lambda_re, Lambda_im (p,); B (p, H, 2); C (H, D p, 2), forward half first; D (H,); log_step (p,).
+
+    Args:
+        d_model: H, features in and out.
+        d_state: P, the real state size.
+        n_blocks: J, blocks of the initial state matrix, each a HiPPO-N matrix of size P / J.
+        bidirectional: add a second scan from the end, with a C of its own; the current step is in both.
+        C_init: "trunc_standard_normal" (parts of variance 1 / P, in the eigenbasis), "lecun_normal" (variance
+            1 / (H P), in the eigenbasis), or "complex_normal" (variance 1/2, drawn as it is).
+        discretization: "zoh" or "bilinear".
+        dt_min: smallest initial time step.
+        dt_max: largest initial time step; steps are drawn log-uniformly, one per state.
+        conj_sym: keep one of each conjugate pair of states.
+        clip_eigs: hold the real parts of Lambda at or below -1e-4.
+        backend: version of the scan, see `longrange.kernels.backend.resolve`.
+    Raises:
+        ValueError: sizes that do not divide, or an unknown C_init or discretization.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int = 256,
+        n_blocks: int = 1,
+        *,
+        bidirectional: bool = False,
+        C_init: CInit = "trunc_standard_normal",
+        discretization: Literal["zoh", "bilinear"] = "zoh",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        conj_sym: bool = True,
+        clip_eigs: bool = False,
+        backend: str = "auto",
+    ):
+        super().__init__()
+        _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max)
+        self.d_model, self.d_state, self.bidirectional = d_model, d_state, bidirectional
+        self.discretization, self.conj_sym, self.clip_eigs, self.backend = discretization, conj_sym, clip_eigs, backend
+        Lambda, V = _block_hippo_n(d_state, n_blocks, conj_sym)
+        self.Lambda_re = _parameter(Lambda.real)
+        self.Lambda_im = _parameter(Lambda.imag)
+        self.log_step = _parameter(log_uniform(len(Lambda), dt_min, dt_max))
+        self.B = _parameter(torch.view_as_real(_initial_B(V, d_model)))
+        directions = [_initial_C(C_init, V, d_model) for _ in range(1 + bidirectional)]
+        self.C = _parameter(torch.view_as_real(torch.cat(directions, dim=1)))
+        self.D = _parameter(torch.randn(d_model))
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
+        """See `SequenceLayer.forward`."""
+        u = zero_padding(u, lengths)
+        return self._read_out(self._states(u, None, rate), u)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(batch, 2, p) zeros: real and imaginary parts of the kept states."""
+        self._refuse_if_bidirectional()
+        return self.Lambda_re.new_zeros(batch, 2, len(self.Lambda_re))
+
+    def prefill(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
+        """See `SequenceLayer.prefill`; the state is (B, 2, p)."""
+        self._refuse_if_bidirectional()
+        x = self._states(u, state.unsqueeze(1), rate)
+        return self._read_out(x, u), x[:, -1, 0]
+
+    def discretized(self, rate: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The discrete system at a time step of `rate` times the learned one.
+
+        Returns:
+            A_bar, (p,) complex, and B_bar, (p, H) complex.
+        """
+        real = self.Lambda_re.clamp(max=-1e-4) if self.clip_eigs else self.Lambda_re
+        rule = DISCRETIZATIONS[self.discretization]
+        A_bar, gain = rule(torch.complex(real, self.Lambda_im), rate * self.log_step.exp())
+        return A_bar, gain.unsqueeze(-1) * torch.view_as_complex(self.B)
+
+    def _states(self, u: Tensor, initial: Tensor | None, rate: float) -> Tensor:
+        """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
+        A_bar, B_bar = self.discretized(rate)
+        Bu = F.linear(u, torch.cat([B_bar.real, B_bar.imag])).to(A_bar.real.dtype).unflatten(-1, (2, -1))
+        return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional, backend=self.backend)
+
+    def _read_out(self, x: Tensor, u: Tensor) -> Tensor:
+        """Re(C x) + D u over all directions, as one real matrix product."""
+        C = self.C.unflatten(1, (x.shape[2], -1))
+        gain = 2.0 if self.conj_sym else 1.0
+        weight = gain * torch.stack([C[..., 0], -C[..., 1]], dim=2)
+        return F.linear(x.flatten(2), weight.flatten(1)) + self.D * u
+
+
+def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:
+    if C_init not in get_args(CInit):
+        raise ValueError(f"C_init={C_init!r}: must be one of {', '.join(get_args(CInit))}")
+    if discretization not in DISCRETIZATIONS:
+        raise ValueError(f"discretization={discretization!r}: must be one of {', '.join(DISCRETIZATIONS)}")
+    multiple = n_blocks * (2 if conj_sym else 1)
+    if n_blocks < 1 or d_state < 1 or d_state % multiple:
+        raise ValueError(f"d_state={d_state}, n_blocks={n_blocks}: d_state must be a multiple of {max(multiple, 1)}")
+    if not 0 < dt_min <= dt_max:
+        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: must be positive and in this order")
+
+
+def _parameter(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.to(torch.get_default_dtype()).contiguous())
+
+
+def _parts(z: Tensor) -> Tensor:
+    """(p,) complex to (2, p) real."""
+    return torch.stack([z.real, z.imag])
+
+
+def _block_hippo_n(P: int, J: int, conj_sym: bool) -> tuple[Tensor, Tensor]:
+    """Lambda, (p,), and V, (P, p), of J equal HiPPO-N blocks, complex128; half of each block if conj_sym."""
+    Lambda, V = hippo_n(P // J)
+    kept = len(Lambda) // 2 if conj_sym else len(Lambda)
+    return Lambda[:kept].repeat(J), torch.block_diag(*[V[:, :kept]] * J)
+
+
+def _initial_B(V: Tensor, H: int) -> Tensor:
+    """V^* B_0 with B_0 (P, H) real, (p, H) complex128."""
+    P = V.shape[0]
+    return V.mH @ lecun_normal(P, H, fan_in=P).to(V.dtype)
+
+
+def _initial_C(init: CInit, V: Tensor, H: int) -> Tensor:
+    """C of one direction, (H, p) complex128; see the class for what each init draws."""
+    P, p = V.shape
+    if init == "complex_normal":
+        return torch.randn(H, p, dtype=V.dtype)
+    fan_in = P if init == "trunc_standard_normal" else H * P
+    return torch.view_as_complex(lecun_normal(H, P, 2, fan_in=fan_in).double()) @ V

@@ -1,0 +1,8 @@
+"""Whole models: encoder, stack of residual blocks around a sequence layer, pooling, head."""
+
+from longrange.models.block import ResidualBlock
+from longrange.models.classifier import SequenceClassifier
+from longrange.models.encoder import Encoder
+from longrange.models.spec import TaskSpec
+
+__all__ = ["Encoder", "ResidualBlock", "SequenceClassifier", "TaskSpec"]

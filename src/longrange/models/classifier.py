@@ -1,0 +1,69 @@
+"""The model of every task: encoder, a stack of residual blocks, pooling over time, head."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+from longrange.errors import ConfigError
+from longrange.layers.base import SequenceLayer
+from longrange.models.block import ResidualBlock
+from longrange.models.encoder import Encoder
+from longrange.models.head import make_head
+from longrange.models.pooling import POOLINGS
+from longrange.models.spec import TaskSpec
+
+
+class SequenceClassifier(nn.Module):
+    """Maps sequences to class scores or regression values.
+
+    Args:
+        spec: the task.
+        d_model: H, features throughout the stack.
+        n_layers: number of blocks.
+        layer: builds one sequence layer from H.
+        block: builds one residual block from H and its layer.
+        encoder: builds the encoder from the task and H.
+        pooling: "mean" over the valid steps or the "last" one.
+    Raises:
+        ConfigError: sizes below one, an unknown pooling, or arguments that a part refuses.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        d_model: int,
+        n_layers: int,
+        *,
+        layer: Callable[[int], SequenceLayer],
+        block: Callable[[int, SequenceLayer], ResidualBlock] = ResidualBlock,
+        encoder: Callable[[TaskSpec, int], Encoder] = Encoder,
+        pooling: Literal["mean", "last"] = "mean",
+    ):
+        super().__init__()
+        if min(d_model, n_layers) < 1:
+            raise ConfigError(f"model.d_model={d_model}, model.n_layers={n_layers}: must be at least 1")
+        if pooling not in POOLINGS:
+            raise ConfigError(f"model.pooling={pooling}: must be one of {', '.join(POOLINGS)}")
+        self.spec, self.pool = spec, POOLINGS[pooling]
+        self.encoder = encoder(spec, d_model)
+        try:
+            self.blocks = nn.ModuleList(block(d_model, layer(d_model)) for _ in range(n_layers))
+        except ValueError as problem:
+            raise ConfigError(f"model: {problem}") from problem
+        self.head = make_head(spec, d_model)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
+        """Scores of whole sequences.
+
+        Args:
+            inputs: (B, L) int64 ids or (B, L, C) float; (2B, ...) for a paired task.
+            lengths: valid steps, (B,) int64, each at least 1; None where every step is valid.
+            rate: factor on the time step, see `SequenceLayer.forward`.
+        Returns:
+            (B, output_size) float: logits, or values for regression.
+        """
+        x = self.encoder(inputs, lengths)
+        for block in self.blocks:
+            x = block(x, lengths, rate)
+        return self.head(self.pool(x, lengths))

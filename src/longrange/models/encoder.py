@@ -1,0 +1,60 @@
+"""From a task's inputs to features: token ids or channels in, (B, L, H) out."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from longrange.errors import ConfigError
+from longrange.layers.base import valid_steps, zero_padding
+from longrange.models.dense import dense
+from longrange.models.spec import TaskSpec
+from longrange.ssm import lecun_normal
+
+
+class Encoder(nn.Module):
+    """A table for tokens, a linear map for continuous inputs; zeros beyond each sequence's length.
+
+    Args:
+        spec: the task.
+        d_model: H.
+        tokens: "onehot" is the dense layer on one-hot vectors of the S5 code (LeCun-normal rows and a bias);
+            "embedding" is a table of standard-normal rows, as in the S4 code.
+        width: rows of the token table, at least the task's number of ids, which it is where None; published
+            models have spare rows.
+    Raises:
+        ConfigError: fewer rows than the task has ids.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        d_model: int,
+        *,
+        tokens: Literal["onehot", "embedding"] = "onehot",
+        width: int | None = None,
+    ):
+        super().__init__()
+        rows = spec.input_size if width is None else width
+        if rows < spec.input_size:
+            raise ConfigError(f"model.encoder.width={rows}: task {spec.name} has {spec.input_size} token ids")
+        self.map = dense(spec.input_size, d_model) if spec.kind == "continuous" else _Table(rows, d_model, tokens)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Inputs (B, L) int64 or (B, L, C) float to features (B, L, H)."""
+        if lengths is not None and inputs.dim() == 2:
+            inputs = inputs.masked_fill(~valid_steps(lengths, inputs.shape[1]), 0)
+        return zero_padding(self.map(inputs), lengths)
+
+
+class _Table(nn.Module):
+    def __init__(self, rows: int, d_model: int, tokens: str):
+        super().__init__()
+        onehot = tokens == "onehot"
+        self.weight = nn.Parameter(lecun_normal(rows, d_model, fan_in=rows) if onehot else torch.randn(rows, d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model)) if onehot else None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        # Adding the bias to the few rows is cheaper than adding it to every step.
+        return F.embedding(ids, self.weight if self.bias is None else self.weight + self.bias)
