@@ -1,0 +1,25 @@
+"""Train one configuration; `python scripts/train.py --help` lists what can be chosen."""
+
+from omegaconf import DictConfig
+
+from longrange.cli import main
+
+
+@main("train")
+def train(cfg: DictConfig) -> float:
+    """Train, write the run's record and learning curve, print the summary; return the score for a sweeper."""
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from longrange import training
+    from longrange.results import learning_curve, print_summary, write_record
+
+    outcome = training.train(cfg)
+    if rank_zero_only.rank == 0:
+        record = write_record(outcome, cfg)
+        curve = learning_curve(outcome, outcome.run_dir / "learning_curve.png")
+        print_summary(outcome, [record, curve])
+    return outcome.metrics["val"][outcome.metric]
+
+
+if __name__ == "__main__":
+    train()

@@ -1,0 +1,184 @@
+"""The one place between Hydra and the scripts: composing, running, and one line for each mistake a user can mend.
+
+A script is a function of a composed configuration under `@main("<config>")`. What is slow to import (torch, Lightning,
+datasets) it imports inside that function, so that `--help` and mistyped commands answer at once.
+
+Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed line explains, 130 interrupted.
+"""
+
+import functools
+import os
+import shlex
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from longrange import diagnose
+from longrange.errors import CheckpointError, ConfigError, LongrangeError
+from longrange.results.run_folder import run_folder
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
+
+Task = Callable[[DictConfig], Any]
+
+
+class JobFailedError(Exception):
+    """A sweep's job that failed; its message is printed already. Carries the exit code."""
+
+
+def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make a script's entry point out of a function of its configuration.
+
+    Args:
+        config_name: file in configs/ without its suffix.
+    Returns:
+        A decorator; the decorated function takes no arguments and reads the command line.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        @functools.wraps(task)
+        def command() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print; the wording is done here
+            register_resolvers()
+            run = hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(_job(task))
+            _exit_with_one_line(run, config_name)
+
+        return command
+
+    return decorate
+
+
+def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path = ".") -> DictConfig:
+    """The resolved configuration that a script would get, without a command line: for notebooks and tests.
+
+    Args:
+        config_name: file in configs/ without its suffix.
+        overrides: what would stand on the command line.
+        run_dir: what `paths.run_dir` becomes.
+    Returns:
+        The configuration without Hydra's own part.
+    """
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
+        cfg = hydra.compose(config_name, list(overrides), return_hydra_config=True)
+    cfg.hydra.runtime.output_dir = str(Path(run_dir).absolute())
+    earlier = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        resolved = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        OmegaConf.resolve(resolved)
+    finally:
+        HydraConfig.instance().cfg = earlier
+    return resolved
+
+
+def register_resolvers() -> None:
+    """The interpolations that configs/ uses beside Hydra's own."""
+    # Hydra and Lightning ask for the run's folder again after it exists; within a process the answer must not change.
+    OmegaConf.register_new_resolver("run_folder", functools.cache(_run_folder), replace=True)
+    OmegaConf.register_new_resolver("config_groups", _config_groups, replace=True)
+
+
+def _run_folder(outputs: str, task: str, layer: str, seed: Any, ckpt: str | None, overrides: Sequence[str]) -> str:
+    folder = functools.partial(run_folder, Path(outputs), task, layer, seed, list(overrides))
+    try:
+        return str(folder(latest=ckpt == "last").absolute())
+    except CheckpointError:
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise
+        return str(folder(latest=False).absolute())  # the training of this job reports it, and the sweep goes on
+
+
+def _config_groups(*groups: str) -> str:
+    """One paragraph a group for --help: its name and all its options."""
+    width = max(map(len, groups)) + 2
+    paragraphs = [
+        textwrap.fill(
+            ", ".join(diagnose.group_options(CONFIG_DIR, group)),
+            width=100,
+            initial_indent=f"  {group:<{width}}",
+            subsequent_indent=" " * (width + 2),
+            break_on_hyphens=False,
+        )
+        for group in groups
+    ]
+    return "\n".join(paragraphs)
+
+
+def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
+    """Run Hydra; whatever it raises outside the task is a mistake in the command, the configs or the folders."""
+    try:
+        run()
+    except JobFailedError as failure:
+        sys.exit(failure.args[0])
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning turns an interrupt into sys.exit(1) after its own shutdown.
+        if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        sys.stderr.write(f"interrupted; {_how_to_go_on(config_name)}\n")
+        sys.exit(130)
+    except (HydraException, OmegaConfBaseException, LongrangeError, OSError, ValueError, yaml.YAMLError) as error:
+        _write_error(diagnose.composition_error(error, CONFIG_DIR, config_name, sys.argv[1:]))
+        sys.exit(2)
+
+
+def _how_to_go_on(config_name: str) -> str:
+    if config_name != "train":
+        return "start it again with the same command"
+    arguments = [argument for argument in sys.argv if not argument.startswith("ckpt=")]
+    return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'ckpt=last'])}"
+
+
+def _job(task: Task) -> Task:
+    """The task as Hydra runs it: on a complete and resolved configuration, reporting its own failure."""
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> Any:
+        try:
+            return task(_complete(cfg))
+        except Exception as error:
+            code = _report(error)
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise JobFailedError(code) from None  # Hydra runs the other jobs first
+            sys.exit(code)
+
+    return job
+
+
+def _complete(cfg: DictConfig) -> DictConfig:
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value: add {missing[0]}=... to the command")
+    OmegaConf.resolve(cfg)
+    return cfg
+
+
+def _report(error: Exception) -> int:
+    """Write one line for a mistake, the traceback for a bug; return the exit code."""
+    overrides = HydraConfig.get().overrides.task
+    line = diagnose.run_error(error, CONFIG_DIR, HydraConfig.get().job.config_name, overrides)
+    prefix = ""
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        prefix = f"job {HydraConfig.get().job.num} ({' '.join(overrides)}): "
+    if line is None:
+        if prefix:
+            sys.stderr.write(f"{prefix}\n")
+        traceback.print_exception(error)
+        return 1
+    _write_error(prefix + line)
+    return 2
+
+
+def _write_error(line: str) -> None:
+    sys.stderr.write(f"error: {' '.join(line.split())}\n")

@@ -1,0 +1,216 @@
+"""What is wrong with a command line, in one line: found by holding each override against what configs/ offers.
+
+Hydra says where composition failed; this module asks Hydra's own loader what would have been right.
+"""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from longrange.errors import LongrangeError, nearest
+
+
+def composition_error(error: Exception, config_dir: Path, config_name: str, arguments: Sequence[str]) -> str:
+    """The line for an error that Hydra raised outside the task.
+
+    Args:
+        error: what Hydra raised.
+        config_dir: folder of the configs.
+        config_name: the script's primary config.
+        arguments: the command line without the script's name.
+    """
+    mistake = _find_cause(error, LongrangeError)
+    if mistake is not None:
+        return str(mistake)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return f"cannot write to {error.filename}: {error.strerror}; choose another folder with paths.outputs=..."
+    parsed, _ = get_args_parser().parse_known_args(list(arguments))
+    with _hydra(config_dir):
+        found = next(_mistakes(parsed.overrides, parsed.config_name or config_name, config_dir, parsed.multirun), None)
+    where = [text for text in parsed.overrides if "${" in text] if isinstance(error, InterpolationKeyError) else []
+    return found or ": ".join([*where, _in_hydras_words(error)])
+
+
+def run_error(error: Exception, config_dir: Path, config_name: str, overrides: Sequence[str]) -> str | None:
+    """The line for an error that a task raised; None where it is a bug.
+
+    Args:
+        error: what the task raised.
+        config_dir: folder of the configs.
+        config_name: the script's primary config.
+        overrides: the job's own overrides.
+    """
+    mistake = _find_cause(error, LongrangeError)
+    if mistake is not None:
+        return str(mistake)
+    if isinstance(error, OmegaConfBaseException):
+        return _in_hydras_words(error)
+    cause = error.__cause__ if isinstance(error, InstantiationException) else error
+    if isinstance(cause, TypeError | ValueError):
+        with _hydra(config_dir):
+            mistyped = _mistyped(overrides, config_name)
+        if mistyped:
+            return f"{mistyped} ({cause})"
+    if _refused_arguments(cause) or str(error).startswith("Error locating target"):
+        return _in_hydras_words(error)
+    return None
+
+
+def group_options(config_dir: Path, group: str) -> list[str]:
+    """All options of a config group, those in subfolders included, e.g. "listops/s5" of "experiment"."""
+    folder = config_dir / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+@contextmanager
+def _hydra(config_dir: Path) -> Iterator[None]:
+    """Hydra's loader on the configs: the running one inside a job, else one for the time being."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with initialize_config_dir(str(config_dir), version_base="1.3"):
+            yield
+
+
+def _find_cause(error: BaseException | None, kind: type[Exception]) -> BaseException | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _refused_arguments(error: BaseException | None) -> bool:
+    """Whether a call that Hydra made failed before any line of the target ran: the config's fault, not the code's."""
+    if not isinstance(error, TypeError):
+        return False
+    innermost, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    return innermost.f_globals["__name__"].startswith("hydra.")
+
+
+def _in_hydras_words(error: Exception) -> str:
+    first, *others = [line.strip() for line in str(error).splitlines() if line.strip()]
+    where = [line.removeprefix("full_key: ") for line in others if line.startswith("full_key: ")]
+    return ": ".join([*where, first.split(", set env var")[0]])
+
+
+def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, multirun: bool) -> Iterator[str]:
+    """Every mistake found in the overrides, the first one first."""
+    parsed = []
+    for text in overrides:
+        try:
+            parsed += OverridesParser.create().parse_overrides([text])
+        except OverrideParseException:
+            yield _unreadable(text, config_dir)
+    for override in parsed:
+        yield from _unusable_values(override, multirun)
+    groups = [override for override in parsed if _is_group(override)]
+    for override in groups:
+        yield from _unknown_options(override, config_dir)
+    try:
+        known = _all_keys(OmegaConf.to_container(_without_values(groups, config_name)))
+    except (HydraException, OmegaConfBaseException):
+        return  # the fault lies in the files: Hydra names it
+    for override in parsed:
+        if override not in groups:
+            yield from _wrong_key(override, known, config_dir)
+
+
+def _unusable_values(override: Override, multirun: bool) -> Iterator[str]:
+    key, value = override.key_or_group, override.get_value_string()
+    if override.is_sweep_override() and not multirun:
+        yield f"{key}={value} names several values: -m runs a job for each, {key}=[{value}] is a list"
+    if override.value() == "???":
+        yield f"{key}=???: needs a value"
+
+
+def _unreadable(text: str, config_dir: Path) -> str:
+    if "=" in text:
+        return f"{text!r}: cannot be read as key=value; put a value with spaces or special characters in quotes"
+    homes = [group.name for group in sorted(config_dir.iterdir()) if text in group_options(config_dir, group.name)]
+    meant = f"; did you mean {homes[0]}={text}?" if homes else ""
+    return f"{text!r}: not of the form key=value{meant}"
+
+
+def _is_group(override: Override) -> bool:
+    repository = GlobalHydra.instance().config_loader().repository
+    return override.value() is not None and repository.group_exists(override.key_or_group)
+
+
+def _values(override: Override) -> list[Any]:
+    if override.is_sweep_override():
+        return list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    value = override.value()
+    return value if isinstance(value, list) else [value]
+
+
+def _unknown_options(override: Override, config_dir: Path) -> Iterator[str]:
+    group = override.key_or_group
+    options = group_options(config_dir, group) or GlobalHydra.instance().config_loader().get_group_options(group)
+    for value in _values(override):
+        if str(value) not in options:
+            yield f"{group}={value}: no such {group}; nearest: {', '.join(nearest(str(value), options))}"
+
+
+def _without_values(groups: Sequence[Override], config_name: str) -> DictConfig:
+    """The configuration with the chosen groups (the first of several) and all values as the files set them."""
+    choices = []
+    for group in groups:
+        first = next(group.sweep_string_iterator()) if group.is_sweep_override() else group.get_value_element_as_str()
+        choices.append(f"{group.get_key_element()}={first}")
+    return compose(config_name, choices, return_hydra_config=True)
+
+
+def _all_keys(node: Any, prefix: str = "") -> set[str]:
+    """Dotted names of every node of a configuration in plain dictionaries."""
+    if not isinstance(node, dict):
+        return set()
+    own = {f"{prefix}{key}" for key in node}
+    return own.union(*(_all_keys(child, f"{prefix}{key}.") for key, child in node.items()))
+
+
+def _wrong_key(override: Override, known: set[str], config_dir: Path) -> Iterator[str]:
+    key = override.key_or_group
+    if override.is_add() and not override.is_force_add() and key in known:
+        yield f"+{key}: this key exists already, leave the + out"
+    if not override.is_add() and key not in known:
+        yield f"{key}: no such key; nearest: {', '.join(_nearest_keys(key, known, config_dir))}"
+
+
+def _nearest_keys(key: str, known: set[str], config_dir: Path) -> list[str]:
+    """The same leaf elsewhere first, then the spelling of its siblings, then any key or group."""
+    parent, _, leaf = key.rpartition(".")
+    groups = {path.name for path in config_dir.iterdir() if path.is_dir()}
+    own = {name for name in known | groups if name.startswith("hydra") == key.startswith("hydra")}
+    same_leaf = {name for name in own if name.rpartition(".")[2] == leaf}
+    siblings = {name for name in own if name.rpartition(".")[0] == parent}
+    return nearest(key, same_leaf or siblings or own)
+
+
+def _mistyped(overrides: Sequence[str], config_name: str) -> str | None:
+    """The first override whose value is of another kind than the one it replaces."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    groups = [override for override in parsed if _is_group(override)]
+    defaults = _without_values(groups, config_name)
+    for override in parsed:
+        default = None if override in groups or override.is_add() else OmegaConf.select(defaults, override.key_or_group)
+        if default is not None and not _same_kind(override.value(), default):
+            return f"{override.input_line}: cannot take this kind of value (default: {default})"
+    return None
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if OmegaConf.is_config(default):
+        return isinstance(value, dict | list)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
