@@ -82,7 +82,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         data = self.split("train")
         if len(data) < self.batch_size:
             raise ConfigError(
-                f"data.batch_size={self.batch_size}: larger than the training split of {self.spec.name} ({len(data)} examples)"
+                f"data.batch_size={self.batch_size}: larger than the training split of {self.spec.name} "
+                f"({len(data)} examples)"
             )
         return self._loader(data, self.batch_size, sampler=EpochSampler(len(data), self.seed), drop_last=True)
 

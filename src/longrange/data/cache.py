@@ -1,0 +1,144 @@
+"""Token sequences as memory-mapped Arrow files: encoded once, reused by every later run.
+
+A cache is a folder with one file for each split, readable by anyone with `datasets.Dataset.from_file`: a column
+`tokens` (lists of ids) and a column `target`. It is one record batch, so that a batch of examples is gathered from the
+memory map by numpy alone, whatever the order. The folder's name holds a digest of what it was made from; a changed
+source or option thus makes a new one, and old ones may be deleted at any time.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from datasets import Dataset as ArrowDataset
+from torch.utils.data import Dataset
+
+from longrange.data.batch import Batch
+from longrange.data.files import locked, whole_folder
+from longrange.data.padding import pad
+
+log = logging.getLogger(__name__)
+
+
+class Sequences(NamedTuple):
+    """Encoded examples.
+
+    Attributes:
+        values: all sequences end to end, (sum of lengths,) unsigned integers.
+        lengths: (n,) int64.
+        targets: (n,) int64.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    targets: np.ndarray
+
+
+class SequenceDataset(Dataset):
+    """One split, memory-mapped.
+
+    Args:
+        path: an Arrow file of `write_arrow`.
+
+    Attributes:
+        values: all sequences end to end, in the memory map.
+        starts, lengths: place of each sequence in `values`, (n,) int64.
+        targets: (n,) int64, in the memory map.
+
+    Raises:
+        OSError, ValueError: the file is missing or damaged.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        table = ArrowDataset.from_file(str(path)).data
+        tokens, targets = (table.column(name).combine_chunks() for name in ("tokens", "target"))
+        offsets = tokens.offsets.to_numpy()
+        self.values, self.targets = tokens.values.to_numpy(), targets.to_numpy()
+        self.starts, self.lengths = offsets[:-1], np.diff(offsets)
+        if offsets[-1] != len(self.values) or self.lengths.min() < 1:
+            raise ValueError(f"{path}: offsets do not fit the values")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The batch of these examples, padded with 0 to the longest of them."""
+        chosen = np.asarray(indices)
+        lengths = self.lengths[chosen]
+        inputs = pad(self.values, self.starts[chosen], lengths)
+        return Batch(*(torch.from_numpy(array) for array in (inputs, lengths, self.targets[chosen])))
+
+    def __reduce__(self):
+        """Loader processes open the file anew instead of receiving a copy of what is mapped."""
+        return SequenceDataset, (self.path,)
+
+
+def write_arrow(path: Path, sequences: Sequences) -> None:
+    """Write one split.
+
+    Args:
+        path: the file, made anew.
+        sequences: its examples, at least one.
+    """
+    offsets = np.concatenate([[0], np.cumsum(sequences.lengths)])
+    tokens = pa.LargeListArray.from_arrays(offsets, sequences.values)
+    table = pa.table({"tokens": tokens, "target": sequences.targets})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def cache_folder(root: Path, name: str, sources: Iterable[Path], options: dict) -> Path:
+    """Where the encoded form of these files belongs.
+
+    Args:
+        root: the folder of all caches.
+        name: the task's name.
+        sources: the files it is made from; their places, sizes and times of change enter the digest.
+        options: whatever else decides the encoded form, as JSON values.
+    """
+    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
+    digest = hashlib.sha256(json.dumps([facts, options], sort_keys=True).encode()).hexdigest()
+    return root / f"{name}-{digest[:12]}"
+
+
+def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Sequences]) -> None:
+    """Make the cache unless it is there and readable; of several processes, one does the work.
+
+    Args:
+        folder: from `cache_folder`.
+        splits: names of the splits, one file each.
+        encode: makes a split's examples from its source.
+    Raises:
+        DataError: a source is at fault, or the folder cannot be written.
+    """
+    if _readable(folder, splits):
+        return
+    with locked(folder):
+        if _readable(folder, splits):
+            return
+        if folder.exists():
+            log.warning("%s: the encoded data is damaged; making it again", folder)
+        with whole_folder(folder) as partial:
+            for split in splits:
+                write_arrow(arrow_file(partial, split), encode(split))
+
+
+def arrow_file(folder: Path, split: str) -> Path:
+    """The file of a split in a cache."""
+    return folder / f"{split}.arrow"
+
+
+def _readable(folder: Path, splits: Sequence[str]) -> bool:
+    try:
+        for split in splits:
+            SequenceDataset(arrow_file(folder, split))
+    except (OSError, ValueError):
+        return False
+    return True
