@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Make .venv and install the package with the versions of constraints.txt: with uv where it is, else with venv and pip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+find_python() {
+  for candidate in python3.11 python3 python3.12 python3.13 python3.14; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "error: needs Python 3.11 or newer; install it, or uv, and try again" >&2
+  return 2
+}
+
+# One growing line in place of pip's hundreds.
+show_progress() {
+  local found=0
+  while read -r word next _; do
+    case "$word $next" in
+      Collecting\ * | Requirement\ already) found=$((found + 1)) && printf '\r  %d packages found' "$found" ;;
+      Installing\ collected) printf '; installing\n' ;;
+    esac
+  done
+}
+
+if command -v uv > /dev/null; then
+  echo "Making .venv with uv"
+  uv venv --quiet --allow-existing --python 3.11 .venv
+  uv pip install --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+else
+  python=$(find_python)
+  echo "Making .venv with $python; this takes a minute or two, most of it for torch"
+  "$python" -m venv .venv
+  .venv/bin/python -m pip install --constraint constraints.txt --editable '.[dev]' 2> .venv/pip.log | show_progress ||
+    { cat .venv/pip.log >&2; exit 1; }
+fi
