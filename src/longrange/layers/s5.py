@@ -10,9 +10,8 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from longrange.kernels import diagonal_scan
+from longrange.kernels import diagonal_scan, linear
 from longrange.layers.base import SequenceLayer, zero_padding
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
@@ -100,7 +99,7 @@ class S5(SequenceLayer):
     def _states(self, u: Tensor, initial: Tensor | None, rate: float) -> Tensor:
         """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
         A_bar, B_bar = self.discretized(rate)
-        Bu = F.linear(u, torch.cat([B_bar.real, B_bar.imag])).to(A_bar.real.dtype).unflatten(-1, (2, -1))
+        Bu = linear(u, torch.cat([B_bar.real, B_bar.imag])).to(A_bar.real.dtype).unflatten(-1, (2, -1))
         return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional, backend=self.backend)
 
     def _read_out(self, x: Tensor, u: Tensor) -> Tensor:
@@ -108,7 +107,7 @@ class S5(SequenceLayer):
         C = self.C.unflatten(1, (x.shape[2], -1))
         gain = 2.0 if self.conj_sym else 1.0
         weight = gain * torch.stack([C[..., 0], -C[..., 1]], dim=2)
-        return F.linear(x.flatten(2), weight.flatten(1)) + self.D * u
+        return linear(x.flatten(2), weight.flatten(1)) + self.D * u
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:

@@ -8,7 +8,7 @@ Source: the S5 code (SequenceLayer).
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longrange.models.dense import dense
+from longrange.models.dense import Dense
 from longrange.models.dropout import SharedDropout
 
 
@@ -40,7 +40,7 @@ class HalfGlu1(Gelu):
 
     def __init__(self, d_model: int, dropout: float):
         super().__init__(d_model, dropout)
-        self.gate = dense(d_model, d_model)
+        self.gate = Dense(d_model, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
@@ -61,7 +61,7 @@ class FullGlu(HalfGlu1):
 
     def __init__(self, d_model: int, dropout: float):
         super().__init__(d_model, dropout)
-        self.value = dense(d_model, d_model)
+        self.value = Dense(d_model, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""

@@ -1,15 +1,21 @@
 """The dense layer of the whole stack: LeCun-normal weights and zero bias, as in the S5 code (Flax's default)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from longrange.kernels import linear
 from longrange.ssm import lecun_normal
 
 
-def dense(size_in: int, size_out: int) -> nn.Linear:
-    """A linear map whose weights have variance 1 / size_in and whose bias is zero."""
-    linear = nn.Linear(size_in, size_out)
-    with torch.no_grad():
-        linear.weight.copy_(lecun_normal(size_out, size_in, fan_in=size_in))
-        linear.bias.zero_()
-    return linear
+class Dense(nn.Linear):
+    """A linear map over the last axis whose weights start with variance 1 / in_features and whose bias starts at zero."""
+
+    def reset_parameters(self) -> None:
+        """Draw the initial weights."""
+        with torch.no_grad():
+            self.weight.copy_(lecun_normal(*self.weight.shape, fan_in=self.in_features))
+            self.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) to (..., out_features)."""
+        return linear(x, self.weight, self.bias)

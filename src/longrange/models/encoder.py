@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from longrange.errors import ConfigError
-from longrange.layers.base import valid_steps, zero_padding
-from longrange.models.dense import dense
+from longrange.layers.base import valid_steps
+from longrange.models.dense import Dense
 from longrange.models.spec import TaskSpec
 from longrange.ssm import lecun_normal
 
 
 class Encoder(nn.Module):
-    """A table for tokens, a linear map for continuous inputs; zeros beyond each sequence's length.
+    """A table for tokens, a linear map for continuous inputs.
 
     Args:
         spec: the task.
@@ -39,13 +39,14 @@ class Encoder(nn.Module):
         rows = spec.input_size if width is None else width
         if rows < spec.input_size:
             raise ConfigError(f"model.encoder.width={rows}: task {spec.name} has {spec.input_size} token ids")
-        self.map = dense(spec.input_size, d_model) if spec.kind == "continuous" else _Table(rows, d_model, tokens)
+        self.map = Dense(spec.input_size, d_model) if spec.kind == "continuous" else _Table(rows, d_model, tokens)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Inputs (B, L) int64 or (B, L, C) float to features (B, L, H)."""
-        if lengths is not None and inputs.dim() == 2:
-            inputs = inputs.masked_fill(~valid_steps(lengths, inputs.shape[1]), 0)
-        return zero_padding(self.map(inputs), lengths)
+        """Inputs (B, L) int64 or (B, L, C) float to features (B, L, H); what stands in the padding is not read."""
+        if lengths is not None:
+            padding = ~valid_steps(lengths, inputs.shape[1])
+            inputs = inputs.masked_fill(padding.view(*padding.shape, *[1] * (inputs.dim() - 2)), 0)
+        return self.map(inputs)
 
 
 class _Table(nn.Module):

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longrange.models.dense import dense
+from longrange.models.dense import Dense
 from longrange.models.spec import TaskSpec
 
 
 def make_head(spec: TaskSpec, d_model: int) -> nn.Module:
     """A linear map, or for paired tasks the head that compares two documents."""
-    return PairHead(d_model, spec.output_size) if spec.paired else dense(d_model, spec.output_size)
+    return PairHead(d_model, spec.output_size) if spec.paired else Dense(d_model, spec.output_size)
 
 
 class PairHead(nn.Module):
@@ -18,8 +18,8 @@ class PairHead(nn.Module):
 
     def __init__(self, d_model: int, output_size: int):
         super().__init__()
-        self.hidden = dense(4 * d_model, d_model)
-        self.out = dense(d_model, output_size)
+        self.hidden = Dense(4 * d_model, d_model)
+        self.out = Dense(d_model, output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(2B, H), all first documents, then all second ones, to (B, output_size)."""

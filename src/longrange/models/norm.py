@@ -41,10 +41,10 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         flat = x.flatten(0, 1)
         if lengths is None or not self.training:
             return super().forward(flat).view_as(x)
-        valid = valid_steps(lengths, x.shape[1]).flatten().to(x.dtype)
-        y, mean, variance = _MaskedBatchNorm.apply(flat, valid, self.weight, self.bias, self.eps)
+        valid = valid_steps(lengths, x.shape[1]).flatten().to(self.weight.dtype)
+        y, mean, variance = _MaskedBatchNorm.apply(flat.to(valid.dtype), valid, self.weight, self.bias, self.eps)
         self._update_running(mean, variance, valid.sum())
-        return y.view_as(x)
+        return y.view_as(x).to(x.dtype)
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -58,10 +58,10 @@ class _MaskedBatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, valid, weight, bias, eps):
-        x, count = x.float() if x.dtype == torch.bfloat16 else x, valid.sum()
-        mean = (valid.to(x.dtype) @ x) / count
+        count = valid.sum()
+        mean = (valid @ x) / count
         centred = x - mean
-        variance = (valid.to(x.dtype) @ centred.square()) / count
+        variance = (valid @ centred.square()) / count
         inverse = torch.rsqrt(variance + eps)
         ctx.save_for_backward(centred, valid, weight, inverse, count)
         ctx.mark_non_differentiable(mean, variance)

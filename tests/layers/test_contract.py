@@ -1,0 +1,81 @@
+"""What every layer promises: its modes agree, padding is nothing, the rate rescales time."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longrange.layers import S5
+
+LAYERS = {
+    "s5": lambda both: S5(6, 8, 2, bidirectional=both),
+    "s5-bilinear": lambda both: S5(6, 8, 2, bidirectional=both, discretization="bilinear", conj_sym=False),
+}
+each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+
+
+def build(make, bidirectional=False):
+    torch.manual_seed(0)
+    return make(bidirectional).double()
+
+
+def gradients(y, cotangent, *inputs):
+    return [y.detach(), *torch.autograd.grad((y * cotangent).sum(), inputs)]
+
+
+@each_layer
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 12), min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_forward_equals_prefill_of_any_chunks_equals_step(make, cuts, seed):
+    layer, draw = build(make), torch.Generator().manual_seed(seed)
+    L = sum(cuts)
+    u = torch.randn(2, L, 6, generator=draw, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn(2, L, 6, generator=draw, dtype=torch.float64)
+    inputs = [u, *layer.parameters()]
+    whole = gradients(layer(u), cotangent, *inputs)
+    for sizes in (cuts, [1] * L):
+        state, parts = layer.initial_state(2), []
+        for chunk in u.split(sizes, dim=1):
+            y, state = layer.step(chunk[:, 0], state) if chunk.shape[1] == 1 else layer.prefill(chunk, state)
+            parts.append(y.reshape(chunk.shape))
+        for ours, twin in zip(gradients(torch.cat(parts, 1), cotangent, *inputs), whole, strict=True):
+            torch.testing.assert_close(ours, twin, rtol=1e-9, atol=1e-9)
+
+
+@each_layer
+@pytest.mark.parametrize("both", [False, True])
+def test_padding_changes_nothing(make, both):
+    layer = build(make, both)
+    u, lengths = torch.randn(3, 20, 6, dtype=torch.float64), torch.tensor([20, 7, 1])
+    y = layer(u, lengths)
+    dirty = u.clone()
+    for row, length in enumerate(lengths):
+        dirty[row, length:] = float("nan")
+    longer = torch.cat([dirty, torch.full((3, 13, 6), float("inf"), dtype=torch.float64)], dim=1)
+    for row, length in enumerate(lengths):
+        alone = layer(u[row : row + 1, :length])
+        for padded in (y, layer(dirty, lengths), layer(longer, lengths)):
+            torch.testing.assert_close(padded[row, :length], alone[0], rtol=0, atol=1e-12)
+
+
+@each_layer
+def test_rate_two_on_a_decimated_signal_gives_the_decimated_output(make):
+    """A smooth input at half the sample rate, with the time step doubled, is the same continuous system."""
+    layer = build(make)
+    time = torch.linspace(0, 3, 4001, dtype=torch.float64)
+    u = torch.stack([torch.sin((k + 1) * time) for k in range(6)], dim=-1)[None]
+    full, half = layer(u)[:, ::2], layer(u[:, ::2], rate=2.0)
+    assert (full - half).abs().max() < 0.02 * full.abs().max()
+    assert (full - layer(u[:, ::2])).abs().max() > 0.1 * full.abs().max()
+
+
+@each_layer
+def test_bfloat16_autocast_trains_on_odd_lengths(make):
+    layer = make(True)
+    u = torch.randn(2, 37, 6, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(u)
+    y.float().square().mean().backward()
+    exact = layer(u)
+    assert (y.float() - exact).abs().max() < 0.05 * exact.abs().max()
+    assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in layer.parameters())
