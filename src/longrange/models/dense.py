@@ -8,7 +8,7 @@ from longrange.ssm import lecun_normal
 
 
 class Dense(nn.Linear):
-    """A linear map over the last axis whose weights start with variance 1 / in_features and whose bias starts at zero."""
+    """A linear map over the last axis; its weights start with variance 1 / in_features, its bias at zero."""
 
     def reset_parameters(self) -> None:
         """Draw the initial weights."""

@@ -48,9 +48,11 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
+        """Let the batch into the running statistics, its variance without bias, as torch does."""
+        newest = {"running_mean": mean, "running_var": variance * (count / (count - 1).clamp(min=1))}
+        for name, value in newest.items():
+            self.get_buffer(name).lerp_(value, self.momentum or 0.0)
+        self.get_buffer("num_batches_tracked").add_(1)
 
 
 class _MaskedBatchNorm(torch.autograd.Function):

@@ -1,0 +1,124 @@
+"""Timings on random inputs of a task's shape: what one training step costs, and where."""
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning_fabric import Fabric
+from omegaconf import DictConfig
+from torch import Tensor
+from torch.nn import functional as F
+
+from longrange import __version__
+from longrange.data.batch import Batch
+from longrange.errors import ConfigError
+from longrange.kernels import linear
+from longrange.models.spec import TaskSpec
+from longrange.training.build import build_task
+from longrange.training.callbacks import peak_memory_bytes
+from longrange.training.task import LOSSES
+
+
+def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]:
+    """Time whole training steps: forward, backward, optimizer.
+
+    Args:
+        cfg: as composed from configs/benchmark.yaml.
+        warmup: steps before the clock starts.
+        steps: timed steps.
+    Returns:
+        Median seconds per step, samples per second, peak memory, parameter count and what was run on.
+    Raises:
+        ConfigError: no steps to time.
+    """
+    if steps < 1 or warmup < 0:
+        raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
+    data = instantiate(cfg.data)
+    task = build_task(cfg, data.spec)
+    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision)
+    model, optimizer = fabric.setup(task.model, task.algorithm(task.groups()))
+    batch = fabric.to_device(random_batch(data.spec, data.batch_size))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = LOSSES[data.spec.loss](model(batch.inputs, batch.lengths), batch.targets)
+        fabric.backward(loss)
+        optimizer.step()
+
+    for _ in range(warmup):
+        step()
+    seconds = median(_seconds(step, fabric.device) for _ in range(steps))
+    return {
+        **_where(cfg, fabric.device),
+        "batch_size": data.batch_size,
+        "length": data.spec.max_length,
+        "n_parameters": sum(p.numel() for p in task.model.parameters()),
+        "step_s": round(seconds, 4),
+        "samples_per_s": round(data.batch_size / seconds, 3),
+        "peak_memory_bytes": peak_memory_bytes(fabric.device),
+    }
+
+
+def random_batch(spec: TaskSpec, batch_size: int) -> Batch:
+    """Full-length random inputs and targets of a task, the same at every call."""
+    draw = torch.Generator().manual_seed(0)
+    rows = batch_size * (2 if spec.paired else 1)
+    if spec.kind == "tokens":
+        inputs = torch.randint(spec.input_size, (rows, spec.max_length), generator=draw)
+    else:
+        inputs = torch.randn(rows, spec.max_length, spec.input_size, generator=draw)
+    lengths = torch.full((rows,), spec.max_length) if spec.variable_length else None
+    if spec.loss == "cross_entropy":
+        targets = torch.randint(spec.output_size, (batch_size,), generator=draw)
+    else:
+        targets = torch.randn(batch_size, spec.output_size, generator=draw)
+    return Batch(inputs, lengths, targets)
+
+
+def projections(cfg: DictConfig, *, repeats: int) -> dict[str, Any]:
+    """Time the square projection of the model on one batch, with the kernel in use and with torch's own linear.
+
+    Args:
+        cfg: as composed from configs/benchmark.yaml; a CPU trainer.
+        repeats: timed pairs, taken in turn.
+    Returns:
+        Median seconds of both, forward and backward, and their ratio.
+    """
+    data = instantiate(cfg.data)
+    H = cfg.model.d_model
+    x = torch.randn(data.batch_size, data.spec.max_length, H, requires_grad=True)
+    weight = torch.randn(H, H, requires_grad=True)
+    cotangent = torch.randn_like(x)
+
+    def run(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        torch.autograd.grad(function(x, weight), [x, weight], cotangent)
+
+    cpu = torch.device("cpu")
+    pairs = [[_seconds(partial(run, function), cpu) for function in (linear, F.linear)] for _ in range(repeats + 1)]
+    ours, torchs = (median(times) for times in zip(*pairs[1:], strict=True))
+    return {**_where(cfg, cpu), "linear_s": ours, "torch_linear_s": torchs, "speedup": round(torchs / ours, 2)}
+
+
+def _seconds(function: Callable[[], None], device: torch.device) -> float:
+    began = perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter() - began
+
+
+def _where(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+    return {
+        "longrange": __version__,
+        "torch": torch.__version__,
+        "experiment": cfg.name.experiment,
+        "task": cfg.name.task,
+        "model": cfg.name.model,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": cfg.trainer.precision,
+    }
