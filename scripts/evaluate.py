@@ -9,7 +9,7 @@ from longrange.cli import main
 def evaluate(cfg: DictConfig) -> None:
     """Compute the metrics of every split and print them as a table."""
     from longrange import training
-    from longrange.results import print_metrics
+    from longrange.results.summary import print_metrics
 
     print_metrics(training.evaluate(cfg), title=cfg.checkpoint)
 

@@ -11,7 +11,9 @@ def train(cfg: DictConfig) -> float:
     from pytorch_lightning.utilities import rank_zero_only
 
     from longrange import training
-    from longrange.results import learning_curve, print_summary, write_record
+    from longrange.results.plot import learning_curve
+    from longrange.results.record import write_record
+    from longrange.results.summary import print_summary
 
     outcome = training.train(cfg)
     if rank_zero_only.rank == 0:

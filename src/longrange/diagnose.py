@@ -100,7 +100,9 @@ def _refused_arguments(error: BaseException | None) -> bool:
 def _in_hydras_words(error: Exception) -> str:
     first, *others = [line.strip() for line in str(error).splitlines() if line.strip()]
     where = [line.removeprefix("full_key: ") for line in others if line.startswith("full_key: ")]
-    return ": ".join([*where, first.split(", set env var")[0]])
+    cause = error.__cause__
+    why = [str(cause).splitlines()[0]] if isinstance(cause, OmegaConfBaseException) else []
+    return ": ".join([*where, first.split(", set env var")[0], *why])
 
 
 def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, multirun: bool) -> Iterator[str]:
@@ -126,11 +128,11 @@ def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, mult
 
 
 def _unusable_values(override: Override, multirun: bool) -> Iterator[str]:
-    key, value = override.key_or_group, override.get_value_string()
     if override.is_sweep_override() and not multirun:
-        yield f"{key}={value} names several values: -m runs a job for each, {key}=[{value}] is a list"
+        listed = f"{override.get_key_element()}=[{override.get_value_string()}]"
+        yield f"{override.input_line} names several values: -m runs a job for each, {listed} is a list"
     if override.value() == "???":
-        yield f"{key}=???: needs a value"
+        yield f"{override.input_line}: needs a value"
 
 
 def _unreadable(text: str, config_dir: Path) -> str:
@@ -142,8 +144,7 @@ def _unreadable(text: str, config_dir: Path) -> str:
 
 
 def _is_group(override: Override) -> bool:
-    repository = GlobalHydra.instance().config_loader().repository
-    return override.value() is not None and repository.group_exists(override.key_or_group)
+    return GlobalHydra.instance().config_loader().repository.group_exists(override.key_or_group)
 
 
 def _values(override: Override) -> list[Any]:
@@ -155,9 +156,13 @@ def _values(override: Override) -> list[Any]:
 
 def _unknown_options(override: Override, config_dir: Path) -> Iterator[str]:
     group = override.key_or_group
+    if override.is_delete():
+        return
     options = group_options(config_dir, group) or GlobalHydra.instance().config_loader().get_group_options(group)
     for value in _values(override):
-        if str(value) not in options:
+        if value is None:
+            yield f"{group}=null: choose one of {', '.join(options)}, or [] for none"
+        elif str(value) not in options:
             yield f"{group}={value}: no such {group}; nearest: {', '.join(nearest(str(value), options))}"
 
 
@@ -165,8 +170,10 @@ def _without_values(groups: Sequence[Override], config_name: str) -> DictConfig:
     """The configuration with the chosen groups (the first of several) and all values as the files set them."""
     choices = []
     for group in groups:
-        first = next(group.sweep_string_iterator()) if group.is_sweep_override() else group.get_value_element_as_str()
-        choices.append(f"{group.get_key_element()}={first}")
+        several = group.is_sweep_override() and group.is_discrete_sweep()
+        choices.append(
+            f"{group.get_key_element()}={next(group.sweep_string_iterator())}" if several else group.input_line
+        )
     return compose(config_name, choices, return_hydra_config=True)
 
 

@@ -1,0 +1,114 @@
+"""The run record, `result.json`: all that a table needs to know about a run, and all that tables are built from."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from longrange.training.outcome import Outcome
+
+_PACKAGES = ("longrange", "torch", "pytorch-lightning", "hydra-core", "numpy", "numba")
+
+
+def write_record(outcome: Outcome, cfg: DictConfig) -> Path:
+    """Write `result.json` into the run's folder, whole or not at all.
+
+    Args:
+        outcome: the measured facts of the training.
+        cfg: the run's composed configuration.
+    Returns:
+        The file.
+    """
+    path = outcome.run_dir / "result.json"
+    _write_whole(path, json.dumps(_plain(build_record(outcome, cfg)), indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
+    """The record as a dictionary: what ran (configuration, code, machine), then what came out.
+
+    Metrics are fractions and plain losses, times seconds, memory bytes; epochs count from 0.
+    """
+    measured = asdict(outcome)
+    del measured["run_dir"], measured["history"]
+    return {
+        "experiment": cfg.name.experiment,
+        "task": cfg.name.task,
+        "model": cfg.name.model,
+        "seed": cfg.seed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        **git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "hardware": hardware(),
+        **measured,
+        "best_checkpoint": os.path.relpath(outcome.best_checkpoint, outcome.run_dir),
+        "epochs": len(outcome.history),
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """The commit that the running code came from, and whether files differ from it; None where that is not known."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, memory in bytes, and the GPU if there is one."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's terms; a number that is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside the target and rename: a reader sees the old file or the new one, never a part."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise

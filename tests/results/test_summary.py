@@ -1,0 +1,49 @@
+"""The tables that end a command."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from longrange.results.summary import print_metrics, print_summary
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=100)
+
+
+def test_the_summary_tells_scores_cost_and_files(outcome, console):
+    print_summary(outcome, [Path("a-folder", "result.json")], console)
+    shown = console.file.getvalue()
+    for told in ["47.31%", "17.00%", "9 of 0 to 11", "4 min 43 s", "911", "700 MiB", "188,490", "cpu, 32-true"]:
+        assert told in shown
+    assert "a-folder/result.json\n" in shown
+    assert "resumed from" not in shown
+
+
+def test_the_summary_tells_what_is_unusual(outcome, console):
+    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=Path("last.ckpt"), majority=None)
+    print_summary(unusual, [], console)
+    shown = console.file.getvalue()
+    assert "on the test set as published" in shown
+    assert "last.ckpt" in shown
+    assert "majority" not in shown
+
+
+def test_a_long_path_stays_on_one_line(outcome, console):
+    path = Path("/", *["folder"] * 30, "result.json")
+    print_summary(outcome, [path], console)
+    assert f"{path}\n" in console.file.getvalue()
+
+
+def test_metrics_make_one_row_a_split(console):
+    print_metrics({"test": {"accuracy": 0.5, "loss": 1.25}, "val": {"loss": 1.5}}, "last.ckpt", console)
+    shown = console.file.getvalue()
+    assert shown.startswith("last.ckpt\n")
+    assert [line.split("│")[1:-1] for line in shown.splitlines() if line.startswith("│")] == [
+        [" test  ", " 50.00%   ", " 1.2500 "],
+        [" val   ", "          ", " 1.5000 "],
+    ]

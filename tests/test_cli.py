@@ -1,0 +1,215 @@
+"""What a user sees who types a command: one line for a mistake, a traceback for a bug, the right exit code."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from longrange.cli import CONFIG_DIR, compose, main
+from longrange.errors import DataError
+
+SCRIPTS = sorted((CONFIG_DIR.parent / "scripts").glob("*.py"))
+HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "numba")
+
+
+@pytest.fixture
+def type_command(tmp_path, monkeypatch):
+    """Run a task under the train config in an empty folder as if its arguments had been typed; return the exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(task, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *arguments])
+        try:
+            main("train")(task)()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    yield run
+    root.handlers[:], root.level = handlers, level
+
+
+def nothing(cfg: DictConfig) -> None:
+    """A task that has nothing to complain about."""
+
+
+def only_line(capsys) -> str:
+    """The single line on stderr."""
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("experiment=listop/s5", "experiment=listop/s5: no such experiment; nearest: listops/s5"),
+        ("model=s55", "model=s55: no such model; nearest: s5"),
+        ("experiment=null", "experiment=null: choose one of"),
+        ("modle=s5", "modle: no such key; nearest: model"),
+        ("logger=[csv,tensorbord]", "logger=tensorbord: no such logger; nearest: tensorboard"),
+        ("model.n_layer=4", "model.n_layer: no such key; nearest: model.n_layers"),
+        ("n_layers=4", "n_layers: no such key; nearest: model.n_layers"),
+        ("model.layers.d_state=4", "model.layers.d_state: no such key; nearest: model.layer.d_state"),
+        ("~modl", "modl: no such key; nearest: model"),
+        ("+model.n_layers=4", "+model.n_layers: this key exists already"),
+        ("model..n_layers=4", "'model..n_layers=4': cannot be read as key=value"),
+        ("model.n_layers=[4", "'model.n_layers=[4': cannot be read as key=value"),
+        ("quickstart", "did you mean experiment=quickstart?"),
+        ("model.n_layers=4,6", "-m runs a job for each"),
+        ("seed=???", "seed=???: needs a value"),
+        ("model.n_layers=???", "model.n_layers has no value: add model.n_layers=..."),
+        ("seed=${sede}", "seed=${sede}: "),
+        ("model.n_layers=${sede}", "Interpolation key 'sede' not found"),
+        ("hydra.run.dri=x", "hydra.run.dri: no such key; nearest: hydra.run.dir"),
+        ("hydra.job.num=many", "'many' of type 'str' could not be converted to Integer"),
+        ("ckpt=last", "this command has not run yet"),
+    ],
+)
+def test_a_mistyped_command_gets_one_line(type_command, capsys, argument, told):
+    assert type_command(nothing, argument) == 2
+    line = only_line(capsys)
+    assert line.startswith("error: ")
+    assert told in line
+
+
+def test_a_correct_command_gets_a_resolved_config(type_command, tmp_path):
+    seen = []
+    assert type_command(seen.append, "experiment=quickstart", "seed=3") == 0
+    (cfg,) = seen
+    assert cfg.name == {"experiment": "quickstart", "task": "listops_short", "model": "s5"}
+    assert Path(cfg.paths.run_dir).parent == tmp_path / "outputs" / "listops_short" / "s5"
+    assert cfg.paths.run_dir.endswith("-s3")
+
+
+def test_a_mandatory_value_is_asked_for(type_command, capsys):
+    assert type_command(nothing, "+model.answer=???") == 2
+    assert "model.answer" in only_line(capsys)
+
+
+def test_an_unwritable_output_folder_gets_one_line(type_command, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert type_command(nothing, "paths.outputs=file") == 2
+    assert "cannot write to" in (line := only_line(capsys))
+    assert "paths.outputs=..." in line
+
+
+def refuse() -> None:
+    raise DataError("basic_train.tsv, row 2: one column\nof two")
+
+
+def test_a_users_mistake_gets_one_line(type_command, capsys):
+    assert type_command(lambda cfg: refuse()) == 2
+    assert only_line(capsys) == "error: basic_train.tsv, row 2: one column of two"
+
+
+def test_a_users_mistake_inside_an_instantiation_gets_one_line(type_command, capsys):
+    with pytest.raises(InstantiationException):
+        instantiate({"_target_": f"{__name__}.refuse"})
+    assert type_command(lambda cfg: instantiate({"_target_": f"{__name__}.refuse"})) == 2
+    assert only_line(capsys) == "error: basic_train.tsv, row 2: one column of two"
+
+
+@pytest.mark.parametrize("value", ["six", "2.5"])
+def test_a_value_of_the_wrong_kind_is_named(type_command, capsys, value):
+    assert type_command(lambda cfg: range(cfg.model.n_layers), f"model.n_layers={value}") == 2
+    assert only_line(capsys).startswith(f"error: model.n_layers={value}: cannot take this kind of value (default: 6)")
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [("+optimizer.algorithm.momentun=1", "momentun"), ("optimizer.algorithm._target_=torch.optim.Adamm", "Adamm")],
+)
+def test_a_target_that_refuses_its_config_is_named(type_command, capsys, argument, told):
+    assert type_command(lambda cfg: instantiate(cfg.optimizer.algorithm)([]), argument) == 2
+    assert told in only_line(capsys)
+
+
+def test_a_bug_keeps_its_traceback(type_command, capsys):
+    def buggy(cfg):
+        raise TypeError("a bug, not a mistake")
+
+    assert type_command(buggy, "model.n_layers=2") == 1
+    trace = capsys.readouterr().err
+    assert "in buggy" in trace
+    assert trace.endswith("TypeError: a bug, not a mistake\n")
+
+
+def test_a_failing_job_of_a_sweep_does_not_stop_the_others(type_command, capsys):
+    finished = []
+
+    def task(cfg):
+        if cfg.seed == 1:
+            refuse()
+        finished.append(cfg.seed)
+
+    assert type_command(task, "-m", "seed=0,1,2") == 2
+    assert finished == [0, 2]
+    assert "error: job 1 (seed=1): basic_train.tsv, row 2" in capsys.readouterr().err
+
+
+def test_jobs_of_a_sweep_write_where_single_runs_would(type_command):
+    seen = []
+    type_command(lambda cfg: seen.append(cfg.paths.run_dir), "-m", "experiment=quickstart", "seed=0,1")
+    type_command(lambda cfg: seen.append(cfg.paths.run_dir), "experiment=quickstart", "seed=1", "ckpt=last")
+    assert seen[1] == seen[2] != seen[0]
+
+
+def test_a_sweep_resumes_the_jobs_that_have_run(type_command):
+    seen = []
+    type_command(nothing, "seed=1")
+    type_command(lambda cfg: seen.append(cfg.seed), "-m", "ckpt=last", "seed=0,1")
+    assert seen == [0, 1]
+
+
+def lightnings_interrupt(cfg):
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+def plain_interrupt(cfg):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("task", [plain_interrupt, lightnings_interrupt])
+def test_an_interrupt_says_how_to_go_on(type_command, capsys, task):
+    assert type_command(task, "experiment=quickstart", "ckpt=old.ckpt") == 130
+    told = "go on from the last checkpoint with: python scripts/train.py experiment=quickstart ckpt=last"
+    assert only_line(capsys) == f"interrupted; {told}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_help_answers_before_anything_heavy_is_imported(script, tmp_path):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{str(script)!r}, '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        f"finally: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr == "[]\n"
+    assert f"python scripts/{script.name}" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_nested_experiments(type_command, capsys):
+    assert type_command(nothing, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "listops/s5" in shown
+    assert "\n  scheduler " in shown
+
+
+def test_compose_resolves_without_a_command_line(tmp_path):
+    cfg = compose("train", ["experiment=listops/s5"], run_dir=tmp_path)
+    assert cfg.paths.run_dir == str(tmp_path)
+    assert cfg.name.experiment == "listops/s5"
+    assert "hydra" not in cfg
