@@ -3,7 +3,8 @@
 Source: Nangia and Bowman (arXiv 1804.06028), in the lengths of Long Range Arena (arXiv 2011.04006): 96,000 / 2,000 /
 2,000 expressions of 501 to 1,999 tokens. The files `basic_{train,val,test}.tsv` of the published archive (its folder
 `lra_release/lra_release/listops-1000`, https://storage.googleapis.com/long-range-arena/lra_release.gz) are read as they
-are; where there are none they are generated, from the same distribution. About 17% of the values are 0, the majority.
+are; where there are none they are generated, from the same distribution: 1,035 tokens in the mean, about 17% of the
+values 0, the majority.
 """
 
 import json

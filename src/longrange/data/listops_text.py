@@ -14,7 +14,7 @@ import numpy as np
 import rich.progress
 
 from longrange.data.cache import Sequences
-from longrange.data.generate.expressions import SYMBOLS
+from longrange.data.generate.expressions import HEADER, SYMBOLS
 from longrange.errors import DataError
 
 # Frozen: trained models depend on these ids.
@@ -23,13 +23,14 @@ VOCABULARY = (*SPECIALS, *SYMBOLS)
 EOS = VOCABULARY.index("<eos>")
 VALUES = SYMBOLS[:10]
 N_CLASSES = len(VALUES)
-HEADER = b"Source\tTarget"
 
 _BLOCK_BYTES = 1 << 24
 _DIGIT_0 = VOCABULARY.index("0")
 _LINE_END, _UNKNOWN = 254, 255
 # One spare byte stands for each operator while a block is encoded.
 _OPERATORS = [(token.encode(), bytes([i + 1])) for i, token in enumerate(t for t in SYMBOLS if len(t) > 1)]
+# What would be lost sight of when those bytes are put in, and when spaces and parentheses are deleted.
+_MISPLACED = (*(byte for _, byte in _OPERATORS), b"\t ", b"\t(", b" \n")
 _SEPARATORS = np.isin(np.arange(256), list(b" \t\n"))
 
 
@@ -109,10 +110,10 @@ def _encode(path: Path, first_line: int, lines: bytes, max_length: int) -> Seque
 
 
 def _ids(lines: bytes) -> np.ndarray:
-    """Tokens and tabs (as `<eos>`), values and line ends in file order; nothing where tokens are not kept apart."""
+    """Tokens and tabs (as `<eos>`), values and line ends in file order; nothing where spaces stand out of place."""
+    if any(fault in lines for fault in _MISPLACED):
+        return np.empty(0, np.uint8)
     for token, byte in _OPERATORS:
-        if byte in lines:
-            return np.empty(0, np.uint8)
         lines = lines.replace(token, byte)
     inside = ~_SEPARATORS[np.frombuffer(lines, np.uint8)]
     if (inside[1:] & inside[:-1]).any():
@@ -146,7 +147,7 @@ def _reason(line: bytes) -> str | None:
         return f"unknown token {_shown(unknown)}"
     if not tokens:
         return "no expression before the tab"
-    if columns[1].strip(" ()") not in VALUES:
+    if columns[1] not in VALUES:
         return f"value {_shown(columns[1])} is not an integer from 0 to 9"
     return None
 

@@ -10,6 +10,7 @@ from numba import njit
 
 SYMBOLS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "[MIN", "[MAX", "[MED", "[SM", "]")
 MIN, MAX, MED, SM, CLOSE = range(10, 15)
+HEADER = b"Source\tTarget"
 N_OPERATORS = 4
 N_VALUES = 10
 

@@ -24,7 +24,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from longrange.data.files import whole_folder
-from longrange.data.generate.expressions import answers, draw_many, write_rows
+from longrange.data.generate.expressions import HEADER, answers, draw_many, write_rows
 from longrange.errors import ConfigError, DataError
 
 RECIPE_FILE = "recipe.json"
@@ -33,7 +33,6 @@ DRAWS_PER_BLOCK = 4096
 _FRUITLESS_BLOCKS = 100
 _ROWS_PER_WRITE = 1000
 _TEXT_BYTES_PER_SYMBOL = 7
-_HEADER = b"Source\tTarget\r\n"
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _hash_order(expressions: Iterable[bytes], seed: int) -> list[bytes]:
 def _write(path: Path, rows: list[tuple[bytes, int]], report: Callable[[int], None]) -> None:
     """Write one split; `report` is called with the number of rows in each write."""
     with path.open("wb") as file:
-        file.write(_HEADER)
+        file.write(HEADER + b"\r\n")
         for begin in range(0, len(rows), _ROWS_PER_WRITE):
             expressions, values = zip(*rows[begin : begin + _ROWS_PER_WRITE], strict=True)
             symbols, ends = np.frombuffer(b"".join(expressions), np.uint8), np.cumsum([len(e) for e in expressions])
