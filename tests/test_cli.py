@@ -1,5 +1,6 @@
 """What a user sees who types a command: one line for a mistake, a traceback for a bug, the right exit code."""
 
+import errno
 import logging
 import subprocess
 import sys
@@ -101,7 +102,23 @@ def test_an_unwritable_output_folder_gets_one_line(type_command, capsys, tmp_pat
     assert "paths.outputs=..." in line
 
 
+def test_an_unwritable_log_gets_one_line(type_command, capsys, tmp_path):
+    (tmp_path / "run" / "test_cli.log").mkdir(parents=True)
+    assert type_command(nothing, "hydra.run.dir=run") == 2
+    assert "cannot write to" in (line := only_line(capsys))
+    assert "test_cli.log" in line
+
+
+def test_a_full_disk_during_the_run_gets_one_line(type_command, capsys):
+    def task(cfg):
+        raise OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
+
+    assert type_command(task) == 2
+    assert only_line(capsys) == "error: cannot write to last.ckpt: No space left on device"
+
+
 def refuse() -> None:
+    """A target that finds the data wanting."""
     raise DataError("basic_train.tsv, row 2: one column\nof two")
 
 

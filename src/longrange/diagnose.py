@@ -3,6 +3,7 @@
 Hydra says where composition failed; this module asks Hydra's own loader what would have been right.
 """
 
+import errno
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from longrange.errors import LongrangeError, nearest
 
+_STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
 
 def composition_error(error: Exception, config_dir: Path, config_name: str, arguments: Sequence[str]) -> str:
     """The line for an error that Hydra raised outside the task.
@@ -33,8 +36,9 @@ def composition_error(error: Exception, config_dir: Path, config_name: str, argu
     mistake = _find_cause(error, LongrangeError)
     if mistake is not None:
         return str(mistake)
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"cannot write to {error.filename}: {error.strerror}; choose another folder with paths.outputs=..."
+    refused = None if isinstance(error, HydraException) else _find_cause(error, OSError)
+    if refused is not None:
+        return f"cannot write to {refused.filename}: {refused.strerror}; choose another folder with paths.outputs=..."
     parsed, _ = get_args_parser().parse_known_args(list(arguments))
     with _hydra(config_dir):
         found = next(_mistakes(parsed.overrides, parsed.config_name or config_name, config_dir, parsed.multirun), None)
@@ -56,6 +60,8 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
         return str(mistake)
     if isinstance(error, OmegaConfBaseException):
         return _in_hydras_words(error)
+    if isinstance(error, OSError) and error.errno in _STORAGE_REFUSES:
+        return f"cannot write to {error.filename or 'the disk'}: {error.strerror}"
     cause = error.__cause__ if isinstance(error, InstantiationException) else error
     if isinstance(cause, TypeError | ValueError):
         with _hydra(config_dir):
@@ -170,10 +176,10 @@ def _without_values(groups: Sequence[Override], config_name: str) -> DictConfig:
     """The configuration with the chosen groups (the first of several) and all values as the files set them."""
     choices = []
     for group in groups:
-        several = group.is_sweep_override() and group.is_discrete_sweep()
-        choices.append(
-            f"{group.get_key_element()}={next(group.sweep_string_iterator())}" if several else group.input_line
-        )
+        choice = group.input_line
+        if group.is_sweep_override() and group.is_discrete_sweep():
+            choice = f"{group.get_key_element()}={next(group.sweep_string_iterator())}"
+        choices.append(choice)
     return compose(config_name, choices, return_hydra_config=True)
 
 
