@@ -12,7 +12,7 @@ class Outcome:
         run_dir: the run's folder; checkpoints lie in `run_dir/checkpoints`.
         metric: the selection metric without its split, e.g. "accuracy".
         history: one row per finished epoch, e.g. {"epoch": 0, "train/loss": ..., "val/accuracy": ..., "lr": ...}.
-        metrics: per split ("train", "val", "test") at the selected epoch, e.g. {"test": {"accuracy": 0.47, "loss": ...}}.
+        metrics: per split ("train", "val", "test") at the selected epoch, e.g. {"test": {"accuracy": 0.47, ...}}.
         best_epoch: the selected epoch, counted from 0.
         best_checkpoint: the file that the test metrics were computed from.
         n_parameters: trainable parameters.

@@ -1,0 +1,7 @@
+"""Training: optimiser groups, schedules, the Lightning module, checkpoints and resuming, evaluation."""
+
+from longrange.training.evaluate import evaluate
+from longrange.training.outcome import Outcome
+from longrange.training.train import train
+
+__all__ = ["Outcome", "evaluate", "train"]

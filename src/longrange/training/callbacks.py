@@ -1,0 +1,135 @@
+"""What watches a training: the history of its epochs, its speed and memory, and whether it is still finite."""
+
+import resource
+import sys
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+
+from longrange.data.batch import Batch
+from longrange.errors import DivergedError
+
+
+class History(Callback):
+    """One row of metrics per finished epoch; travels in checkpoints, so it covers resumed runs from their start.
+
+    Attributes:
+        rows: e.g. {"epoch": 0, "train/loss": 2.3, "train/accuracy": 0.1, "val/loss": ..., "lr": ...}.
+    """
+
+    def __init__(self):
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch that has just ended, validation included."""
+        # Metrics are float32: more than seven digits would be noise.
+        metrics = {name: float(f"{value:.7g}") for name, value in sorted(trainer.callback_metrics.items())}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+class Throughput(Callback):
+    """Training samples and the seconds they took, validation excluded; travels in checkpoints.
+
+    Attributes:
+        samples: trained on by this process.
+        seconds: of training by this process.
+        earlier: samples_per_s of the process that wrote the checkpoint this run resumed from; None for a fresh run.
+    """
+
+    def __init__(self):
+        self.samples, self.seconds, self.earlier = 0, 0.0, None
+        self._mark = 0.0
+
+    @property
+    def samples_per_s(self) -> float:
+        """Of this process; of the one before where this one has not trained (its run had finished already)."""
+        if self.samples:
+            return self.samples / self.seconds
+        return self.earlier or 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._mark = perf_counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch: Batch, batch_idx: int) -> None:
+        """Count a batch, of all processes together."""
+        now = perf_counter()
+        self.seconds += now - self._mark
+        self.samples += len(batch.targets) * trainer.world_size
+        self._mark = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """The speed so far."""
+        return {"samples_per_s": self.samples_per_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the speed of the process before."""
+        self.earlier = state_dict["samples_per_s"]
+
+
+class FiniteGuard(Callback):
+    """Stops a training whose loss is not finite, before the optimiser step that would spread it to every parameter."""
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        """Keep the loss until its gradients are known."""
+        self._loss = loss.detach()
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer) -> None:
+        """Check the loss of the step.
+
+        Raises:
+            DivergedError: it is NaN or infinite.
+        """
+        if not torch.isfinite(self._loss):
+            self._stop(trainer, pl_module, f"the training loss is {self._loss.item()}")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the validation loss, which the last step may have spoilt.
+
+        Raises:
+            DivergedError: it is NaN or infinite.
+        """
+        loss = trainer.callback_metrics["val/loss"]
+        if not torch.isfinite(loss):
+            self._stop(trainer, pl_module, f"the validation loss is {loss.item()}")
+
+    @staticmethod
+    def _stop(trainer: pl.Trainer, pl_module: pl.LightningModule, what: str) -> None:
+        raise DivergedError(
+            f"{what} at step {trainer.global_step}, epoch {trainer.current_epoch}: "
+            f"{first_bad_parameter(pl_module.model.named_parameters())}; "
+            "lower optimizer.lr or optimizer.ssm_lr, or set trainer.gradient_clip_val=1"
+        )
+
+
+def first_bad_parameter(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
+    """Name the first parameter that is not finite, or else the first whose gradient is not."""
+    named = list(named_parameters)
+    for name, parameter in named:
+        if not torch.isfinite(parameter).all():
+            return f"parameter {name} is the first that is not finite"
+    for name, parameter in named:
+        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+            return f"parameter {name} is the first with a gradient that is not finite"
+    return "all parameters and gradients are finite, so the data may not be"
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak memory so far: allocated on a GPU, or resident of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

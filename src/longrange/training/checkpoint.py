@@ -1,0 +1,158 @@
+"""Checkpoints: the best epoch and the last one, written, found again, and refused in one line where they do not fit.
+
+A checkpoint holds tensors and plain containers only, so that `torch.load(weights_only=True)` reads it.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from torch import nn
+
+from longrange.errors import CheckpointError
+
+MODEL_PREFIX = "model."  # of the model's tensors within the Lightning module
+
+
+class BestAndLast(Checkpoint):
+    """Writes `best.ckpt`, the first epoch with the best validation metric, and `last.ckpt`, after every epoch.
+
+    Args:
+        folder: where to.
+
+    Attributes:
+        best_score: validation metric of the best epoch so far; None before the first.
+        best_epoch: counted from 0.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.best_score: float | None = None
+        self.best_epoch = -1
+
+    @property
+    def best(self) -> Path:
+        """File of the best epoch."""
+        return self.folder / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """File of the last epoch."""
+        return self.folder / "last.ckpt"
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write after the epoch's validation; the state of the other callbacks is complete by then."""
+        score = trainer.callback_metrics[f"val/{pl_module.metric}"].item()
+        sign = 1.0 if pl_module.mode == "max" else -1.0
+        if self.best_score is None or sign * score > sign * self.best_score:
+            self.best_score, self.best_epoch = score, trainer.current_epoch
+            trainer.save_checkpoint(self.best)
+        trainer.save_checkpoint(self.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch so far."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best epoch of a checkpoint."""
+        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+
+
+def resolve(ckpt: str | None, folder: Path) -> Path | None:
+    """The checkpoint to resume from.
+
+    Args:
+        ckpt: None for a fresh run, "last" for `last.ckpt` in `folder`, or a path.
+        folder: of the run's checkpoints.
+    Raises:
+        CheckpointError: the file does not exist.
+    """
+    if ckpt is None:
+        return None
+    path = folder / "last.ckpt" if ckpt == "last" else Path(ckpt)
+    if not path.is_file():
+        hint = "; this run has none yet, leave ckpt out to start it" if ckpt == "last" else ""
+        raise CheckpointError(f"ckpt={ckpt}: there is no file {path}{hint}")
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not a checkpoint of this program.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises a dozen types, by the byte at which a file stops making sense
+        with path.open("rb") as file:
+            truncated = file.read(2) == b"PK"  # a zip archive, as torch writes, whose end is missing
+        what = "damaged or truncated; use an earlier checkpoint" if truncated else "not a checkpoint"
+        raise CheckpointError(f"{path}: {what}") from problem
+    if not isinstance(checkpoint, dict) or not {"state_dict", "config", "loops"} <= checkpoint.keys():
+        raise CheckpointError(f"{path}: a torch file, but not a checkpoint of a longrange training")
+    return checkpoint
+
+
+def load_weights(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+    """Put a checkpoint's weights into a model.
+
+    Raises:
+        CheckpointError: the model has other tensors; see `check_fits`.
+    """
+    check_fits(model, checkpoint, path)
+    model.load_state_dict(_model_tensors(checkpoint))
+
+
+def check_fits(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+    """Compare names and shapes of a checkpoint's tensors with the model's.
+
+    Raises:
+        CheckpointError: they differ; names the first difference and the model that the checkpoint is of.
+    """
+    here, there = model.state_dict(), _model_tensors(checkpoint)
+    for name in [*here, *(name for name in there if name not in here)]:
+        shapes = [tuple(tensors[name].shape) if name in tensors else "missing" for tensors in (there, here)]
+        if shapes[0] != shapes[1]:
+            raise CheckpointError(
+                f"{path}: a checkpoint of another model ({describe(checkpoint['config'])}): "
+                f"{name} is {shapes[0]} in the checkpoint and {shapes[1]} in this model"
+            )
+
+
+def describe(config: dict[str, Any]) -> str:
+    """A checkpoint's model and task in a few words, from its stored config."""
+    model, data = config["model"], config["data"]
+    layer = model.get("layer", model)["_target_"].rpartition(".")[2]
+    sizes = ", ".join(f"{key}={model[key]}" for key in ("n_layers", "d_model") if key in model)
+    return f"{layer}, {sizes}, on {data['_target_'].rpartition('.')[2]}"
+
+
+def adopt_best(source: Path, folder: Path) -> None:
+    """Copy the best checkpoint of another run beside those of a run that continues it.
+
+    Args:
+        source: checkpoint in the other run's folder, with that run's `best.ckpt` beside it.
+        folder: of this run's checkpoints.
+    Raises:
+        CheckpointError: `best.ckpt` is not there.
+    """
+    best = source.parent / "best.ckpt"
+    if not best.is_file():
+        raise CheckpointError(f"ckpt={source}: its run's best epoch, best.ckpt, must lie beside it")
+    if source.parent.resolve() != folder.resolve():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(best, folder / "best.ckpt")
+
+
+def _model_tensors(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(MODEL_PREFIX)
+    }

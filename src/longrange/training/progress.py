@@ -1,0 +1,94 @@
+"""How far a training is: a bar on a terminal, one line per epoch elsewhere."""
+
+import logging
+from datetime import timedelta
+from time import perf_counter
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+from rich.console import Console
+
+from longrange.training.callbacks import Throughput
+
+log = logging.getLogger(__name__)
+
+
+class RunClock:
+    """Estimates the time that is left of the whole run, validation included."""
+
+    def start(self, trainer: pl.Trainer) -> None:
+        """Begin to count, at a fresh or a resumed run's first step of this process."""
+        self._began, self._first = perf_counter(), trainer.global_step
+        self._total = trainer.estimated_stepping_batches
+
+    def left(self, trainer: pl.Trainer) -> str:
+        """Time until the last step, h:mm:ss; "?" before the first one."""
+        done = trainer.global_step - self._first
+        if done == 0:
+            return "?"
+        seconds = (perf_counter() - self._began) / done * (self._total - trainer.global_step)
+        return str(timedelta(seconds=round(seconds)))
+
+
+def samples_per_s(trainer: pl.Trainer) -> float:
+    """Training speed of this process so far, from the trainer's `Throughput` callback."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, Throughput)).samples_per_s
+
+
+class RunProgressBar(RichProgressBar):
+    """Lightning's bar of an epoch, with the loss, samples per second and the time left of the whole run."""
+
+    def __init__(self):
+        super().__init__()
+        self._clock, self._loss = RunClock(), float("nan")
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock with the bar."""
+        self._clock.start(trainer)
+        super().on_train_start(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
+        """Advance the bar."""
+        self._loss = outputs["loss"].item()
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float | str]:
+        """What stands right of the bar."""
+        last = trainer.callback_metrics.get(f"val/{pl_module.metric}")
+        validation = {} if last is None else {f"val/{pl_module.metric}": last.item()}
+        speed = {"samples/s": f"{samples_per_s(trainer):.0f}", "run ends in": self._clock.left(trainer)}
+        return {"loss": self._loss, **validation, **speed}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+class EpochLog(ProgressBar):
+    """One log line per epoch, for files and pipes."""
+
+    def __init__(self):
+        super().__init__()
+        self._clock, self._enabled = RunClock(), True
+
+    def disable(self) -> None:
+        """Called by Lightning in all processes but the first."""
+        self._enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._clock.start(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the line."""
+        if self._enabled:
+            metrics, val_metric = trainer.callback_metrics, f"val/{pl_module.metric}"
+            log.info(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  train/loss {metrics['train/loss']:.4f}  "
+                f"{val_metric} {metrics[val_metric]:.4f}  {samples_per_s(trainer):.0f} samples/s  "
+                f"run ends in {self._clock.left(trainer)}"
+            )
+
+
+def progress() -> ProgressBar:
+    """A bar where there is a terminal, else a log line per epoch."""
+    return RunProgressBar() if Console().is_terminal else EpochLog()

@@ -1,0 +1,137 @@
+"""The Lightning module: one step of training or evaluation, for every model and every task."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanSquaredError, Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from longrange.data.batch import Batch
+from longrange.models.spec import TaskSpec
+from longrange.training.groups import Rule, parameter_groups
+from longrange.training.schedules import Horizon
+
+LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
+
+
+class SequenceTask(pl.LightningModule):
+    """A model, its loss and metric, and how it is optimised.
+
+    Logs, per epoch and split, `<split>/loss` and `<split>/accuracy` (or `<split>/rmse`), each an average over examples,
+    however the batches were cut; and `lr`, the rate of the last group at the epoch's first step.
+
+    Args:
+        model: called as model(inputs, lengths, rate), gives (B, output_size).
+        spec: the task.
+        algorithm: builds an optimiser from parameter groups.
+        rules: sort the model's parameters into groups.
+        scheduler: builds a schedule, see `longrange.training.schedules`.
+        seed: of the random numbers of training steps.
+        config: stored in checkpoints as it is; plain containers only.
+
+    Attributes:
+        metric: name of the selection metric, "accuracy" or "rmse".
+        mode: "max" or "min", its good direction.
+        rate: factor on the model's time step in evaluation, see `SequenceLayer.forward`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        spec: TaskSpec,
+        *,
+        algorithm: Callable[[list[dict]], Optimizer],
+        rules: Sequence[Rule],
+        scheduler: Callable[[Optimizer, Horizon], LRScheduler],
+        seed: int = 0,
+        config: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.model, self.spec, self.seed, self.config = model, spec, seed, config or {}
+        self.algorithm, self.rules, self.scheduler = algorithm, rules, scheduler
+        self.metric, self.mode = ("accuracy", "max") if spec.loss == "cross_entropy" else ("rmse", "min")
+        self.rate = 1.0
+        self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("train", "val", "test")})
+        self.confusion = MulticlassConfusionMatrix(spec.output_size) if self.metric == "accuracy" else None
+
+    def groups(self) -> list[dict]:
+        """The model's optimiser groups, see `parameter_groups`."""
+        return parameter_groups(self.model.named_parameters(), self.rules)
+
+    def on_train_epoch_start(self) -> None:
+        """Log the learning rate."""
+        self.log("lr", self.optimizers().param_groups[-1]["lr"])
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same."""
+        key = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss of a batch, always at the rate of the training data."""
+        return self._measure(batch, "train", rate=1.0)[0]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch of the validation split."""
+        self._measure(batch, "val", self.rate)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch of the test split."""
+        outputs = self._measure(batch, "test", self.rate)[1]
+        if self.confusion is not None:
+            self.confusion.update(outputs, batch.targets)
+
+    def majority(self) -> float | None:
+        """Share of the most frequent class in the test split that was run last; None for regression."""
+        if self.confusion is None:
+            return None
+        per_class = self.confusion.compute().sum(dim=1)
+        return (per_class.max() / per_class.sum()).item()
+
+    def on_test_start(self) -> None:
+        """Forget the class counts of an earlier test."""
+        if self.confusion is not None:
+            self.confusion.reset()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser over the groups, and its schedule."""
+        optimizer = self.algorithm(self.groups())
+        scheduler = self.scheduler(optimizer, self._horizon())
+        # Lightning steps an epoch's plateau schedule after the checkpoint was written. As a "step" schedule that is
+        # due at the last of an epoch's batches, it is stepped between validation and checkpoint.
+        plateau = isinstance(scheduler, ReduceLROnPlateau)
+        frequency = self.trainer.num_training_batches if plateau else 1
+        plan = {"scheduler": scheduler, "interval": "step", "frequency": frequency, "monitor": f"val/{self.metric}"}
+        return {"optimizer": optimizer, "lr_scheduler": plan}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what rebuilds the model and its data."""
+        checkpoint["config"] = self.config
+
+    def _horizon(self) -> Horizon:
+        steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
+        return Horizon(epochs=epochs, steps_per_epoch=int(steps) // epochs, mode=self.mode)
+
+    def _measure(self, batch: Batch, split: Literal["train", "val", "test"], rate: float) -> tuple[Tensor, Tensor]:
+        outputs = self.model(batch.inputs, batch.lengths, rate).float()
+        loss = LOSSES[self.spec.loss](outputs, batch.targets)
+        score = self.scores[f"{split}_score"]
+        score.update(outputs.detach(), batch.targets)
+        log = partial(self.log, on_step=False, on_epoch=True, batch_size=len(batch.targets), sync_dist=True)
+        log(f"{split}/loss", loss)
+        log(f"{split}/{self.metric}", score)
+        return loss, outputs
+
+
+def _new_score(spec: TaskSpec) -> Metric:
+    if spec.loss == "cross_entropy":
+        return MulticlassAccuracy(spec.output_size, average="micro", validate_args=False)
+    return MeanSquaredError(squared=False)

@@ -1,0 +1,126 @@
+"""A training from its configuration to its outcome: data, task, trainer, fit, test."""
+
+import logging
+from pathlib import Path
+from time import perf_counter
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+
+from longrange.data.module import SequenceDataModule
+from longrange.errors import CheckpointError
+from longrange.kernels import backend
+from longrange.training.build import build, build_task, build_trainer
+from longrange.training.callbacks import History, Throughput, peak_memory_bytes
+from longrange.training.checkpoint import BestAndLast, adopt_best, check_fits, load, load_weights, resolve
+from longrange.training.groups import groups_table
+from longrange.training.loggers import close
+from longrange.training.noise import quiet
+from longrange.training.outcome import Outcome
+from longrange.training.task import SequenceTask
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> Outcome:
+    """Train, select the best epoch by the validation metric, and read the test split once, from that epoch.
+
+    Args:
+        cfg: as composed from configs/train.yaml. `ckpt` resumes a run: "last" in its own folder, bit for bit as if it
+            had not been interrupted; or from a checkpoint file.
+    Returns:
+        What was measured.
+    Raises:
+        LongrangeError: a mistake of the user's, in one line; see the classes of `longrange.errors`.
+    """
+    data = build(cfg.data)
+    task = build_task(cfg, data.spec)
+    _announce(task)
+    folder = Path(cfg.paths.run_dir, "checkpoints")
+    resumed_from = _prepare_resume(cfg, task, folder)
+    loggers, failed = [], True
+    try:
+        for logger in (cfg.logger or {}).values():
+            loggers.append(build(logger))
+        with quiet():
+            outcome = _run(cfg, data, task, loggers, folder, resumed_from)
+        failed = False
+    finally:
+        close(loggers, failed)
+    return outcome
+
+
+@rank_zero_only
+def _announce(task: SequenceTask) -> None:
+    Console().print(groups_table(task.groups()))
+
+
+def _prepare_resume(cfg: DictConfig, task: SequenceTask, folder: Path) -> Path | None:
+    """Find the checkpoint to resume from, refuse one that does not fit, say where the run goes on."""
+    path = resolve(cfg.ckpt, folder)
+    if path is None:
+        return None
+    checkpoint, epochs = load(path), cfg.trainer.max_epochs
+    check_fits(task.model, checkpoint, path)
+    done = checkpoint["epoch"] + 1
+    if done > epochs:
+        raise CheckpointError(f"{path}: has {done} epochs behind it, more than trainer.max_epochs={epochs}")
+    adopt_best(path, folder)
+    if done == epochs:
+        log.info(f"{path}: all {epochs} epochs are done, there is nothing left to train; testing the best one again")
+    else:
+        log.info(f"{path}: going on after epoch {done}/{epochs}")
+    return path
+
+
+def _run(
+    cfg: DictConfig,
+    data: SequenceDataModule,
+    task: SequenceTask,
+    loggers: list[Logger],
+    folder: Path,
+    resumed_from: Path | None,
+) -> Outcome:
+    history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
+    watchers = [build(callback) for callback in cfg.callbacks.values()]
+    trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints], loggers)
+    device = trainer.strategy.root_device
+    kernels = backend.resolve(OmegaConf.select(cfg, "model.layer.backend", default="auto"), device)
+    log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
+    for logger in loggers:
+        logger.log_hyperparams(task.config)
+    began = perf_counter()
+    trainer.fit(task, data, ckpt_path=resumed_from, weights_only=True)
+    wall_s = perf_counter() - began
+    load_weights(task.model, load(checkpoints.best), checkpoints.best)
+    (test,) = trainer.test(task, data, verbose=False)
+    best_row = next(row for row in history.rows if row["epoch"] == checkpoints.best_epoch)
+    return Outcome(
+        run_dir=Path(cfg.paths.run_dir),
+        metric=task.metric,
+        history=history.rows,
+        metrics=by_split({**best_row, **test}),
+        best_epoch=checkpoints.best_epoch,
+        best_checkpoint=checkpoints.best,
+        n_parameters=sum(p.numel() for p in task.model.parameters() if p.requires_grad),
+        protocol=data.protocol,
+        majority=task.majority(),
+        precision=str(trainer.precision),
+        backend=kernels,
+        wall_s=wall_s,
+        samples_per_s=speed.samples_per_s,
+        peak_memory_bytes=peak_memory_bytes(device),
+        resumed_from=resumed_from,
+    )
+
+
+def by_split(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """{"val/loss": 1.0, ...} as {"val": {"loss": 1.0}, ...}; what belongs to no split is left out."""
+    splits: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        split, slash, metric = name.partition("/")
+        if slash:
+            splits.setdefault(split, {})[metric] = float(value)
+    return splits

@@ -1,0 +1,140 @@
+"""Every parameter in exactly one group, and in the right one."""
+
+from collections import Counter
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from rich.console import Console
+
+from longrange.cli import compose
+from longrange.errors import ConfigError
+from longrange.models.spec import TaskSpec
+from longrange.training.groups import Rule, groups_table, parameter_groups, rules_from
+
+SPEC = TaskSpec("toy", "tokens", input_size=3, output_size=2, max_length=8)
+S5_PARAMETERS = {"Lambda_re", "Lambda_im", "log_step", "B", "C", "D"}
+LR, SSM_LR, DECAY = 0.5, 0.25, 0.125
+
+# Parameters of the S5 layer by (learning rate, weight decay); the published groups.
+OPTION_SETS = {
+    "s5_standard": {
+        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "log_step", "B"},
+        (LR, DECAY): {"C", "D"},
+    },
+    "s5_standard_dt_global": {
+        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "B"},
+        (LR, DECAY): {"log_step", "C", "D"},
+    },
+    "s5_BandCdecay": {
+        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "log_step"},
+        (SSM_LR, DECAY): {"B"},
+        (LR, DECAY): {"C", "D"},
+    },
+    "s5_BfastandCdecay": {
+        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "log_step"},
+        (LR, DECAY): {"B", "C", "D"},
+    },
+    "s5_noBCdecay": {(SSM_LR, 0.0): S5_PARAMETERS},
+    "adamw": {
+        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "log_step", "B"},
+        (LR, DECAY): {"C", "D"},
+    },
+}
+
+
+@pytest.fixture(params=OPTION_SETS)
+def option_set(request):
+    """Name of the option set, its config with recognisable rates, and an S5 model."""
+    rates = [f"optimizer.lr={LR}", f"optimizer.ssm_lr={SSM_LR}", f"optimizer.weight_decay={DECAY}"]
+    small = ["model.d_model=4", "model.n_layers=2", "model.layer.d_state=4", "model.layer.n_blocks=1"]
+    cfg = compose("train", [f"optimizer={request.param}", *rates, *small])
+    return request.param, cfg.optimizer, instantiate(cfg.model, spec=SPEC, _convert_="object")
+
+
+def test_option_set_covers_every_parameter_once(option_set):
+    _, optimizer, model = option_set
+    groups = parameter_groups(model.named_parameters(), rules_from(optimizer.rules))
+    taken = Counter(name for group in groups for name, _ in group["params"])
+    assert taken == Counter(name for name, _ in model.named_parameters())
+
+
+def test_option_set_sorts_as_published(option_set):
+    name, optimizer, model = option_set
+    sorted_by_rate = {}
+    for group in parameter_groups(model.named_parameters(), rules_from(optimizer.rules)):
+        for parameter, _ in group["params"]:
+            rate = (group["lr"], group["weight_decay"])
+            sorted_by_rate.setdefault(rate, set()).add(parameter)
+    in_layers = {
+        rate: {parameter.rpartition(".")[2] for parameter in parameters if ".layer." in parameter}
+        for rate, parameters in sorted_by_rate.items()
+    }
+    assert {rate: parameters for rate, parameters in in_layers.items() if parameters} == OPTION_SETS[name]
+
+
+def test_s5_sets_decay_norms_and_biases_and_adamw_does_not(option_set):
+    name, optimizer, model = option_set
+    groups = parameter_groups(model.named_parameters(), rules_from(optimizer.rules))
+    decay = {parameter: group["weight_decay"] for group in groups for parameter, _ in group["params"]}
+    expected = 0.0 if name == "adamw" else DECAY
+    small = [parameter for parameter in decay if ".norm." in parameter or parameter.endswith("bias")]
+    assert len(small) == 8  # two norms, two gates, encoder and head
+    assert {decay[parameter] for parameter in small} == {expected}
+    assert decay["head.weight"] == DECAY
+
+
+def test_optimizer_of_the_configs_takes_the_groups(option_set):
+    _, optimizer, model = option_set
+    groups = parameter_groups(model.named_parameters(), rules_from(optimizer.rules))
+    built = instantiate(optimizer.algorithm)(groups)
+    assert [(group["lr"], group["weight_decay"]) for group in built.param_groups] == [
+        (group["lr"], group["weight_decay"]) for group in groups
+    ]
+
+
+def named(*names):
+    return [(name, torch.nn.Parameter(torch.zeros(2, 3))) for name in names]
+
+
+def test_first_match_wins():
+    rules = [Rule("a", ["*.B"], 1.0, 0.0), Rule("b", ["x.*"], 2.0, 0.0)]
+    first, second = parameter_groups(named("x.B", "x.C"), rules)
+    assert [name for name, _ in first["params"]] == ["x.B"]
+    assert [name for name, _ in second["params"]] == ["x.C"]
+
+
+def test_patterns_tell_upper_from_lower_case():
+    assert not Rule("ssm", ["*.B"], 1.0, 0.0).matches("block.b")
+
+
+def test_frozen_parameters_are_left_out():
+    frozen, free = named("x", "y")
+    frozen[1].requires_grad_(False)
+    (group,) = parameter_groups([frozen, free], [Rule("all", ["*"], 1.0, 0.0)])
+    assert [name for name, _ in group["params"]] == ["y"]
+
+
+def test_uncovered_parameter_is_named():
+    with pytest.raises(ConfigError, match=r"no optimizer rule covers parameter head\.weight"):
+        parameter_groups(named("x.B", "head.weight"), [Rule("ssm", ["*.B"], 1.0, 0.0)])
+
+
+def test_empty_rule_is_named():
+    rules = [Rule("ssm", ["*.Lambda_re"], 1.0, 0.0), Rule("global", ["*"], 1.0, 0.0)]
+    with pytest.raises(ConfigError, match=r"rule 'ssm' takes no parameter.*\*\.Lambda_re"):
+        parameter_groups(named("head.weight"), rules)
+
+
+@pytest.mark.parametrize("key", ["lr", "weight_decay"])
+def test_negative_values_are_refused(key):
+    values = {"lr": 1.0, "weight_decay": 0.0, key: -0.1}
+    with pytest.raises(ConfigError, match=rf"rule 'ssm': {key}=-0\.1"):
+        Rule("ssm", ["*"], **values)
+
+
+def test_table_counts_tensors_and_parameters():
+    console = Console(width=200, record=True)
+    console.print(groups_table(parameter_groups(named("a", "b"), [Rule("all", ["*"], 0.004, 0.07)])))
+    row = next(line for line in console.export_text().splitlines() if "all" in line)
+    assert row.replace("│", " ").split() == ["all", "0.004", "0.07", "2", "12", "a,", "b"]

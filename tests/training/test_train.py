@@ -1,0 +1,173 @@
+"""A whole training: what it returns, that it repeats to the bit, and that an interruption changes nothing."""
+
+import csv
+import logging
+
+import pytest
+import torch
+from toy_task import SIZES, InterruptedAtError, ToySplit, toy_config
+
+from longrange.errors import CheckpointError, ConfigError, DivergedError
+from longrange.training import train
+
+
+def last_checkpoint(run_dir):
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def interrupted(run_dir, epoch, batch, *overrides):
+    """Run until the start of a batch, then stop."""
+    cfg = toy_config(run_dir, "trainer.max_epochs=4", *overrides)
+    cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": epoch, "batch": batch}
+    with pytest.raises(InterruptedAtError):
+        train(cfg)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Four epochs in one go."""
+    run_dir = tmp_path_factory.mktemp("straight")
+    return train(toy_config(run_dir, "trainer.max_epochs=4"))
+
+
+def test_outcome_is_complete(straight):
+    assert [row["epoch"] for row in straight.history] == [0, 1, 2, 3]
+    assert straight.metric == "accuracy"
+    best = max(straight.history, key=lambda row: row["val/accuracy"])  # the first of equals
+    assert straight.best_epoch == best["epoch"]
+    assert straight.metrics["val"] == {"accuracy": best["val/accuracy"], "loss": best["val/loss"]}
+    assert straight.metrics["train"].keys() == straight.metrics["test"].keys() == {"accuracy", "loss"}
+    assert straight.best_checkpoint.is_file()
+    assert (straight.protocol, straight.precision, straight.backend) == ("heldout", "32-true", "cpu")
+    assert straight.samples_per_s > 0 < straight.wall_s
+    assert straight.peak_memory_bytes > 50e6
+    assert straight.resumed_from is None
+
+
+def test_outcome_counts(straight):
+    test = ToySplit(list(SIZES).index("test"), SIZES["test"])
+    assert straight.majority == pytest.approx(torch.bincount(test.targets).max().item() / SIZES["test"])
+    weights = last_checkpoint(straight.run_dir)["state_dict"]
+    trained = [name for name in weights if "running" not in name and "tracked" not in name]
+    assert straight.n_parameters == sum(weights[name].numel() for name in trained)
+
+
+def test_two_runs_agree_to_the_bit(straight, tmp_path):
+    again = train(toy_config(tmp_path, "trainer.max_epochs=4"))
+    assert again.history == straight.history
+    assert again.metrics == straight.metrics
+
+
+def test_another_seed_differs(straight, tmp_path):
+    other = train(toy_config(tmp_path, "seed=1", "trainer.max_epochs=1"))
+    assert other.history[0]["train/loss"] != straight.history[0]["train/loss"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "scheduler"),
+    [
+        (0, ["scheduler=warmup_cosine"]),
+        (5, ["scheduler=warmup_cosine"]),
+        (5, ["scheduler=plateau", "scheduler.patience=0"]),
+        (0, ["scheduler=multistep", "scheduler.milestones=[2,3]"]),
+    ],
+)
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, batch, scheduler):
+    whole = train(toy_config(tmp_path / "whole", "trainer.max_epochs=4", *scheduler))
+    interrupted(tmp_path / "parts", 2, batch, *scheduler)
+    parts = train(toy_config(tmp_path / "parts", "trainer.max_epochs=4", "ckpt=last", *scheduler))
+    assert parts.resumed_from == tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    assert parts.history == whole.history
+    assert parts.metrics == whole.metrics
+    ours, theirs = last_checkpoint(tmp_path / "whole"), last_checkpoint(tmp_path / "parts")
+    torch.testing.assert_close(ours["state_dict"], theirs["state_dict"], rtol=0, atol=0)
+    moments = [checkpoint["optimizer_states"][0]["state"] for checkpoint in (ours, theirs)]
+    torch.testing.assert_close(*moments, rtol=0, atol=0)
+    tables = [(tmp_path / part / "metrics.csv").read_text() for part in ("whole", "parts")]
+    assert tables[0] == tables[1]
+
+
+def test_plateau_reduces_the_rate_in_time(tmp_path):
+    """Nothing is learnt at a rate of zero, so the first epoch stays the best and each later one reduces."""
+    zero = ["optimizer.rules.global.lr=1e-12", "optimizer.rules.ssm.lr=1e-12", "trainer.max_epochs=4"]
+    cfg = toy_config(tmp_path, "scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", *zero)
+    cfg.model.block.norm = "layer"  # a batch norm's statistics would go on learning
+    rates = [row["lr"] for row in train(cfg).history]
+    assert rates == pytest.approx([1e-12, 1e-12, 0.5e-12, 0.25e-12])
+
+
+def test_continuing_another_run_keeps_its_best_epoch(tmp_path, straight):
+    interrupted(tmp_path / "first", 2, 0)
+    first = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    second = train(toy_config(tmp_path / "second", "trainer.max_epochs=4", f"ckpt={first}"))
+    assert second.history == straight.history
+    assert second.metrics == straight.metrics
+    assert second.best_checkpoint.parent == tmp_path / "second" / "checkpoints"
+
+
+def test_finished_run_has_nothing_left_to_train(tmp_path, caplog):
+    done = train(toy_config(tmp_path))
+    with caplog.at_level(logging.INFO, logger="longrange"):
+        again = train(toy_config(tmp_path, "ckpt=last"))
+    assert "all 2 epochs are done" in caplog.text
+    assert again.history == done.history
+    assert again.metrics == done.metrics
+    assert again.samples_per_s == done.samples_per_s
+
+
+def test_fewer_epochs_than_done_are_refused(tmp_path):
+    train(toy_config(tmp_path))
+    with pytest.raises(CheckpointError, match=r"2 epochs behind it, more than trainer\.max_epochs=1"):
+        train(toy_config(tmp_path, "ckpt=last", "trainer.max_epochs=1"))
+
+
+def test_metrics_are_averages_over_examples(tmp_path):
+    """21 validation examples in batches of 8 or in one: the same average."""
+    ragged = toy_config(tmp_path / "ragged", "trainer.max_epochs=1")
+    whole = toy_config(tmp_path / "whole", "trainer.max_epochs=1")
+    whole.data.eval_batch_size = SIZES["val"]
+    first, second = (train(cfg).metrics["val"] for cfg in (ragged, whole))
+    assert first == pytest.approx(second, rel=1e-5)
+
+
+def test_csv_has_one_row_per_epoch(straight):
+    with (straight.run_dir / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    for row, expected in zip(rows, straight.history, strict=True):
+        assert {name: float(value) for name, value in row.items()} == pytest.approx(expected, rel=1e-6)
+
+
+def test_log_without_a_terminal_has_a_line_per_epoch(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="longrange"):
+        train(toy_config(tmp_path))
+    lines = [record.message for record in caplog.records if record.message.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert all("val/accuracy" in line and "samples/s" in line and "run ends in 0:00:" in line for line in lines)
+
+
+def test_nan_names_the_parameter(tmp_path):
+    cfg = toy_config(tmp_path)
+    cfg.callbacks.spoil = {"_target_": "toy_task.Spoil", "parameter": "blocks.1.layer.log_step", "batch": 3}
+    with pytest.raises(DivergedError, match=r"loss is nan at step 3, epoch 0: parameter blocks\.1\.layer\.log_step"):
+        train(cfg)
+
+
+def test_exploding_training_stops(tmp_path):
+    with pytest.raises(DivergedError, match="is the first"):
+        train(toy_config(tmp_path, "optimizer.lr=1e30", "optimizer.weight_decay=0", "scheduler=constant"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epochs=0", r"trainer\.max_epochs=0: must be at least 1"),
+        ("optimizer.lr=-1", r"rule 'global': lr=-1 is negative"),
+        ("seed=-1", r"seed=-1: must not be negative"),
+        ("trainer.devices=-3", r"trainer: .*devices"),
+    ],
+)
+def test_impossible_values_are_one_line(tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        train(toy_config(tmp_path, override))
+    assert "\n" not in str(error.value)
