@@ -1,4 +1,4 @@
-"""The learning curve of a run as a picture: loss and selection metric of both splits, per epoch."""
+"""The learning curve of a run as a picture: loss and selection metric of both splits, after each epoch (from 1)."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def learning_curve(outcome: Outcome, path: Path) -> Path:
 
 def _panel(axes: Axes, outcome: Outcome, name: str) -> None:
     for split, colour in _SPLITS.items():
-        points = [(row["epoch"], row[f"{split}/{name}"]) for row in outcome.history if f"{split}/{name}" in row]
+        points = [(row["epoch"] + 1, row[f"{split}/{name}"]) for row in outcome.history if f"{split}/{name}" in row]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, marker="o", markersize=3, label=split)
     if name == "accuracy":
@@ -54,5 +54,5 @@ def _mark_best(axes: Axes, outcome: Outcome, name: str) -> None:
         if row["epoch"] == outcome.best_epoch and f"val/{name}" in row:
             value = row[f"val/{name}"]
             shown = f"{value:.1%}" if name == "accuracy" else f"{value:.3f}"
-            label = f"selected: epoch {outcome.best_epoch}, {shown}"
-            axes.plot(row["epoch"], value, "o", color=_BEST, markersize=9, fillstyle="none", mew=2, label=label)
+            label = f"selected: epoch {outcome.best_epoch + 1}, {shown}"
+            axes.plot(row["epoch"] + 1, value, "o", color=_BEST, markersize=9, fillstyle="none", mew=2, label=label)

@@ -50,16 +50,15 @@ def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str, consol
 
 def _cost(outcome: Outcome) -> list[tuple[str, str]]:
     minutes, seconds = divmod(round(outcome.wall_s), 60)
+    selection = "on the test set as published" if outcome.protocol == "paper" else "by validation"
     rows = [
-        ("selected epoch", f"{outcome.best_epoch} of 0 to {outcome.history[-1]['epoch']:g}, by validation"),
+        ("selected epoch", f"{outcome.best_epoch + 1} of {len(outcome.history)}, {selection}"),
         ("time in training", f"{minutes} min {seconds:02d} s"),
         ("samples/s", f"{outcome.samples_per_s:,.0f}"),
         ("peak memory", f"{outcome.peak_memory_bytes / 2**20:,.0f} MiB"),
         ("parameters", f"{outcome.n_parameters:,}"),
         ("kernel, precision", f"{outcome.backend}, {outcome.precision}"),
     ]
-    if outcome.protocol == "paper":
-        rows[0] = ("selected epoch", f"{outcome.best_epoch}, on the test set as published")
     if outcome.resumed_from is not None:
         rows.append(("resumed from", str(outcome.resumed_from)))
     return rows
