@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+import longrange.cli
 from longrange.cli import CONFIG_DIR, compose, main
 from longrange.errors import DataError
 
@@ -186,22 +187,39 @@ def test_a_sweep_resumes_the_jobs_that_have_run(type_command):
     assert seen == [0, 1]
 
 
-def lightnings_interrupt(cfg):
+def plain_interrupt():
+    raise KeyboardInterrupt
+
+
+def lightnings_interrupt():
     try:
         raise KeyboardInterrupt
     except KeyboardInterrupt:
         sys.exit(1)
 
 
-def plain_interrupt(cfg):
-    raise KeyboardInterrupt
+@pytest.mark.parametrize("interrupt", [plain_interrupt, lightnings_interrupt])
+def test_an_interrupt_says_how_to_go_on(type_command, capsys, interrupt):
+    def task(cfg):
+        checkpoint = Path(cfg.paths.run_dir, "checkpoints", "last.ckpt")
+        checkpoint.parent.mkdir()
+        checkpoint.touch()
+        interrupt()
 
-
-@pytest.mark.parametrize("task", [plain_interrupt, lightnings_interrupt])
-def test_an_interrupt_says_how_to_go_on(type_command, capsys, task):
     assert type_command(task, "experiment=quickstart", "ckpt=old.ckpt") == 130
     told = "go on from the last checkpoint with: python scripts/train.py experiment=quickstart ckpt=last"
     assert only_line(capsys) == f"interrupted; {told}"
+
+
+def test_an_interrupt_without_a_checkpoint_says_so(type_command, capsys):
+    assert type_command(lambda cfg: plain_interrupt()) == 130
+    assert only_line(capsys).startswith("interrupted; there is no checkpoint to go on from")
+
+
+def test_an_interrupt_before_the_run_says_so(type_command, capsys, monkeypatch):
+    monkeypatch.setattr(longrange.cli, "run_folder", lambda *_, **__: plain_interrupt())
+    assert type_command(nothing) == 130
+    assert only_line(capsys).startswith("interrupted before the run began")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -49,8 +49,6 @@ def test_links_lead_to_files(target):
     assert (ROOT / target).is_file()
 
 
-@pytest.mark.parametrize(
-    "path", re.findall(r"`((?:src|configs|tests|scripts|kernels|results)/[^`<>{}]*)`", CONTRIBUTING)
-)
+@pytest.mark.parametrize("path", re.findall(r"`((?:src|configs|tests|scripts|kernels)/[^`<>{}]*)`", CONTRIBUTING))
 def test_paths_in_contributing_exist(path):
     assert (ROOT / path).exists() or (ROOT / "src" / "longrange" / path).exists()

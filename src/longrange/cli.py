@@ -122,20 +122,17 @@ def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
         run()
     except JobFailedError as failure:
         sys.exit(failure.args[0])
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning turns an interrupt into sys.exit(1) after its own shutdown.
-        if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
-            raise
-        sys.stderr.write(f"interrupted; {_how_to_go_on(config_name)}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted before the run began; start it again with the same command\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException, LongrangeError, OSError, ValueError, yaml.YAMLError) as error:
         _write_error(diagnose.composition_error(error, CONFIG_DIR, config_name, sys.argv[1:]))
         sys.exit(2)
 
 
-def _how_to_go_on(config_name: str) -> str:
-    if config_name != "train":
-        return "start it again with the same command"
+def _how_to_go_on(cfg: DictConfig) -> str:
+    if not Path(OmegaConf.select(cfg, "paths.run_dir", default="."), "checkpoints", "last.ckpt").exists():
+        return "there is no checkpoint to go on from, start it again with the same command"
     arguments = [argument for argument in sys.argv if not argument.startswith("ckpt=")]
     return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'ckpt=last'])}"
 
@@ -147,6 +144,12 @@ def _job(task: Task) -> Task:
     def job(cfg: DictConfig) -> Any:
         try:
             return task(_complete(cfg))
+        except (KeyboardInterrupt, SystemExit) as stop:
+            # Lightning turns an interrupt into sys.exit(1) after its own shutdown.
+            if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            sys.stderr.write(f"interrupted; {_how_to_go_on(cfg)}\n")
+            sys.exit(130)
         except Exception as error:
             code = _report(error)
             if HydraConfig.get().mode is RunMode.MULTIRUN:

@@ -18,16 +18,8 @@ def console():
 def test_the_summary_tells_scores_cost_and_files(outcome, console):
     print_summary(outcome, [Path("a-folder", "result.json")], console)
     shown = console.file.getvalue()
-    for told in [
-        "47.31%",
-        "17.00%",
-        "10 of 12, by validation",
-        "4 min 43 s",
-        "911",
-        "700 MiB",
-        "188,490",
-        "cpu, 32-true",
-    ]:
+    scores, cost = ["47.31%", "17.00%", "10 of 12, by validation"], ["4 min 43 s", "911", "700 MiB", "188,490"]
+    for told in [*scores, *cost, "cpu, 32-true"]:
         assert told in shown
     assert "a-folder/result.json\n" in shown
     assert "resumed from" not in shown
