@@ -51,7 +51,7 @@ def test_imports_come_from_allowed_packages(file):
     packages = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names) - {"longrange"}
     assert not packages & NEVER
     if part(file) in USABLE_ALONE:
-        assert packages <= {"torch", "numpy", "numba", "triton"}
+        assert packages <= {"torch", "numpy", "numba", "llvmlite", "triton"}
 
 
 @each_file
