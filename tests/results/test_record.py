@@ -42,6 +42,8 @@ def test_the_record_says_what_came_out(written, outcome):
     measured += ["wall_s", "samples_per_s", "peak_memory_bytes", "resumed_from"]
     assert {name: written[name] for name in measured} == {name: getattr(outcome, name) for name in measured}
     assert written["best_checkpoint"] == "checkpoints/best.ckpt"
+    resumed = dataclasses.replace(outcome, resumed_from=outcome.run_dir / "checkpoints" / "last.ckpt")
+    assert record.build_record(resumed, OmegaConf.create(CFG))["resumed_from"] == "checkpoints/last.ckpt"
     assert written["epochs"] == 12
 
 

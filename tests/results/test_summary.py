@@ -26,11 +26,11 @@ def test_the_summary_tells_scores_cost_and_files(outcome, console):
 
 
 def test_the_summary_tells_what_is_unusual(outcome, console):
-    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=Path("last.ckpt"), majority=None)
+    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=outcome.run_dir / "last.ckpt", majority=None)
     print_summary(unusual, [], console)
     shown = console.file.getvalue()
     assert "on the test set as published" in shown
-    assert "last.ckpt" in shown
+    assert " last.ckpt " in shown
     assert "majority" not in shown
 
 

@@ -41,6 +41,9 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
     """
     measured = asdict(outcome)
     del measured["run_dir"], measured["history"]
+    for name in ("best_checkpoint", "resumed_from"):  # relative, so that a run may be moved
+        if measured[name] is not None:
+            measured[name] = os.path.relpath(measured[name], outcome.run_dir)
     return {
         "experiment": cfg.name.experiment,
         "task": cfg.name.task,
@@ -51,7 +54,6 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "hardware": hardware(),
         **measured,
-        "best_checkpoint": os.path.relpath(outcome.best_checkpoint, outcome.run_dir),
         "epochs": len(outcome.history),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }

@@ -1,5 +1,6 @@
 """The tables that end a command: what a training reached and cost, what an evaluation found."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _cost(outcome: Outcome) -> list[tuple[str, str]]:
         ("kernel, precision", f"{outcome.backend}, {outcome.precision}"),
     ]
     if outcome.resumed_from is not None:
-        rows.append(("resumed from", str(outcome.resumed_from)))
+        rows.append(("resumed from", os.path.relpath(outcome.resumed_from, outcome.run_dir)))
     return rows
 
 
