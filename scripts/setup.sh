@@ -14,13 +14,16 @@ find_python() {
   return 2
 }
 
-# One growing line in place of pip's hundreds.
+# One line in place of pip's hundreds; it grows on a terminal.
 show_progress() {
   local found=0
   while read -r word next _; do
     case "$word $next" in
-      Collecting\ * | Requirement\ already) found=$((found + 1)) && printf '\r  %d packages found' "$found" ;;
-      Installing\ collected) printf '; installing\n' ;;
+      Collecting\ * | Requirement\ already)
+        found=$((found + 1))
+        if [ -t 1 ]; then printf '\r  %d packages found' "$found"; fi
+        ;;
+      Installing\ collected) printf '\r  %d packages found; installing\n' "$found" ;;
     esac
   done
 }
