@@ -1,6 +1,8 @@
 """The hot loops: of each one reference, one CPU and, later, one GPU version, behind one switch."""
 
+from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.linear import linear
+from longrange.kernels.pointwise import gated, gelu
 from longrange.kernels.scan import diagonal_scan
 
-__all__ = ["diagonal_scan", "linear"]
+__all__ = ["batch_norm", "diagonal_scan", "gated", "gelu", "linear"]

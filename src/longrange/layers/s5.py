@@ -107,7 +107,7 @@ class S5(SequenceLayer):
         C = self.C.unflatten(1, (x.shape[2], -1))
         gain = 2.0 if self.conj_sym else 1.0
         weight = gain * torch.stack([C[..., 0], -C[..., 1]], dim=2)
-        return linear(x.flatten(2), weight.flatten(1)) + self.D * u
+        return torch.addcmul(linear(x.flatten(2), weight.flatten(1)), self.D, u)
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:

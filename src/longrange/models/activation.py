@@ -6,8 +6,8 @@ Source: the S5 code (SequenceLayer).
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from longrange.kernels import gated, gelu
 from longrange.models.dense import Dense
 from longrange.models.dropout import SharedDropout
 
@@ -32,7 +32,7 @@ class Gelu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
-        return self.drop(F.gelu(x, approximate="tanh"))
+        return self.drop(gelu(x))
 
 
 class HalfGlu1(Gelu):
@@ -45,7 +45,7 @@ class HalfGlu1(Gelu):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
         g = super().forward(x)
-        return self.drop(g * F.sigmoid(self.gate(g)))
+        return self.drop(gated(g, self.gate(g)))
 
 
 class HalfGlu2(HalfGlu1):
@@ -53,7 +53,7 @@ class HalfGlu2(HalfGlu1):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
-        return self.drop(x * F.sigmoid(self.gate(Gelu.forward(self, x))))
+        return self.drop(gated(x, self.gate(Gelu.forward(self, x))))
 
 
 class FullGlu(HalfGlu1):
@@ -66,7 +66,7 @@ class FullGlu(HalfGlu1):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
         g = Gelu.forward(self, x)
-        return self.drop(self.value(g) * F.sigmoid(self.gate(g)))
+        return self.drop(gated(self.value(g), self.gate(g)))
 
 
 ACTIVATIONS = {"full_glu": FullGlu, "half_glu1": HalfGlu1, "half_glu2": HalfGlu2, "gelu": Gelu}

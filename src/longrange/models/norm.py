@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from longrange.layers.base import valid_steps
+from longrange.kernels import batch_norm
 
 
 def make_norm(kind: Literal["batch", "layer"], d_model: int, momentum: float) -> nn.Module:
@@ -37,14 +37,14 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     """BatchNorm over batch and time, with statistics of the valid steps only."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Normalise x, (B, L, H); (B,) lengths or None where every step is valid."""
-        flat = x.flatten(0, 1)
-        if lengths is None or not self.training:
-            return super().forward(flat).view_as(x)
-        valid = valid_steps(lengths, x.shape[1]).flatten().to(self.weight.dtype)
-        y, mean, variance = _MaskedBatchNorm.apply(flat.to(valid.dtype), valid, self.weight, self.bias, self.eps)
-        self._update_running(mean, variance, valid.sum())
-        return y.view_as(x).to(x.dtype)
+        """Normalise x, (B, L, H); lengths (B,), or None where every step is valid."""
+        if not self.training or (lengths is None and x.device.type != "cpu"):
+            return super().forward(x.flatten(0, 1)).view_as(x)
+        if lengths is None:
+            lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
+        y, mean, variance = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
+        self._update_running(mean, variance, lengths.sum())
+        return y.to(x.dtype)
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -53,27 +53,3 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         for name, value in newest.items():
             self.get_buffer(name).lerp_(value, self.momentum or 0.0)
         self.get_buffer("num_batches_tracked").add_(1)
-
-
-class _MaskedBatchNorm(torch.autograd.Function):
-    """Weighted sums instead of means; the textbook gradient, on the valid rows alone."""
-
-    @staticmethod
-    def forward(ctx, x, valid, weight, bias, eps):
-        count = valid.sum()
-        mean = (valid @ x) / count
-        centred = x - mean
-        variance = (valid @ centred.square()) / count
-        inverse = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(centred, valid, weight, inverse, count)
-        ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(bias, centred, inverse * weight), mean, variance
-
-    @staticmethod
-    def backward(ctx, grad_y, _mean, _variance):
-        centred, valid, weight, inverse, count = ctx.saved_tensors
-        grad_bias = valid @ grad_y
-        grad_weight = (valid @ (grad_y * centred)) * inverse
-        grad_x = torch.addcmul(-grad_bias / count, centred, -grad_weight * inverse / count)
-        grad_x = grad_x.add_(grad_y).mul_(inverse * weight).mul_(valid.unsqueeze(-1))
-        return grad_x, None, grad_weight, grad_bias, None

@@ -1,0 +1,73 @@
+"""What the Numba kernels share: compilation flags, threads, arrays, and a vectorised logistic function.
+
+Innermost loops run from zero over slices of one row: an index that cannot be negative is what lets the compiler use
+vector instructions.
+"""
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from torch import Tensor
+
+# Fused multiply-adds are allowed; assumptions that would hide a NaN are not.
+_FLAGS = {"fastmath": {"contract", "reassoc"}, "cache": True, "nogil": True}
+parallel = numba.njit(parallel=True, **_FLAGS)
+inline = numba.njit(inline="always", **_FLAGS)
+
+_LOG2_E = np.float32(1.4426950408889634)
+_LN2_HIGH = np.float32(0.693359375)  # ln 2 in two parts, so that n ln 2 is exact for the n that occur
+_LN2_LOW = np.float32(-2.1219444e-4)
+_ONE = np.float32(1)
+
+
+def arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """The tensors as contiguous arrays, after telling Numba to use as many threads as torch does."""
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    return [t.detach().contiguous().numpy() for t in tensors]
+
+
+@intrinsic
+def _power_of_two(typing_context, exponent):
+    """2^n for a whole float32 n within the exponent range, by writing the exponent's bits."""
+
+    def generate(context, builder, signature, arguments):
+        int32 = ir.IntType(32)
+        biased = builder.add(builder.fptosi(arguments[0], int32), int32(127))
+        return builder.bitcast(builder.shl(biased, int32(23)), ir.FloatType())
+
+    return types.float32(types.float32), generate
+
+
+@inline
+def _exp(x):
+    """e^x for float32 x in [-87, 88], clipped to it; relative error about 1e-7. NaN stays NaN."""
+    x = np.float32(88) if x > np.float32(88) else x
+    x = np.float32(-87) if x < np.float32(-87) else x
+    n = np.floor(x * _LOG2_E + np.float32(0.5))
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    p = np.float32(1 / 5040)
+    p = p * r + np.float32(1 / 720)
+    p = p * r + np.float32(1 / 120)
+    p = p * r + np.float32(1 / 24)
+    p = p * r + np.float32(1 / 6)
+    p = p * r + np.float32(0.5)
+    p = p * r + _ONE
+    p = p * r + _ONE
+    return p * _power_of_two(n)
+
+
+@inline
+def logistic(x):
+    """1 / (1 + e^-x) for float32."""
+    return _ONE / (_ONE + _exp(-x))
+
+
+@inline
+def logistic_and_slope(x):
+    """1 / (1 + e^-x) and its derivative for float32, without cancellation where the first is near one."""
+    e = _exp(-x)
+    s = _ONE / (_ONE + e)
+    return s, e * s * s

@@ -1,0 +1,45 @@
+"""Batch norm over valid steps: the CPU kernel against plain torch, outputs and gradients."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longrange.kernels import batch_norm
+
+
+def run(backend, x, lengths, weight, bias, cotangent):
+    inputs = [t.detach().requires_grad_() for t in (x, weight, bias)]
+    y, mean, variance = batch_norm(inputs[0], lengths, *inputs[1:], 1e-5, backend)
+    return [y.detach(), mean, variance, *torch.autograd.grad((y * cotangent).sum(), inputs)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=4), H=st.integers(1, 40), extra=st.integers(0, 9),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_cpu_equals_reference(lengths, H, extra, seed):
+    draw = torch.Generator().manual_seed(seed)
+    L = max(lengths) + extra
+    x, cotangent = torch.randn(2, len(lengths), L, H, generator=draw, dtype=torch.float64)
+    weight, bias = torch.randn(2, H, generator=draw, dtype=torch.float64)
+    arguments = (x, torch.tensor(lengths), weight, bias, cotangent)
+    for fast, slow in zip(run("cpu", *arguments), run("reference", *arguments), strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+def test_float32_far_from_zero_keeps_its_precision():
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 500, 3, generator=draw) + 1000
+    y, mean, variance = batch_norm(x, torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5, "cpu")
+    exact = batch_norm(x.double(), torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5, "reference")
+    for ours, twin, tolerance in zip((y, mean, variance), exact, (1e-3, 1e-3, 1e-4), strict=True):
+        torch.testing.assert_close(ours.double(), twin.double(), rtol=0, atol=tolerance)
+
+
+def test_padding_is_zero_whatever_stood_there():
+    x = torch.randn(2, 6, 3)
+    x[1, 2:] = float("nan")
+    y, mean, _ = batch_norm(x, torch.tensor([6, 2]), torch.ones(3), torch.ones(3), 1e-5, "cpu")
+    assert (y[1, 2:] == 0).all()
+    assert mean.isfinite().all()
