@@ -135,6 +135,7 @@ def test_negative_values_are_refused(key):
 
 def test_table_counts_tensors_and_parameters():
     console = Console(width=200, record=True)
-    console.print(groups_table(parameter_groups(named("a", "b"), [Rule("all", ["*"], 0.004, 0.07)])))
-    row = next(line for line in console.export_text().splitlines() if "all" in line)
-    assert row.replace("│", " ").split() == ["all", "0.004", "0.07", "2", "12", "a,", "b"]
+    parameters = named("blocks.0.layer.B", "blocks.1.layer.B", "head.bias")
+    console.print(groups_table(parameter_groups(parameters, [Rule("all", ["*"], 0.004, 0.07)])))
+    rows = [line.replace("│", " ").split() for line in console.export_text().splitlines() if "│" in line]
+    assert rows == [["all", "0.004", "0.07", "3", "18", "blocks.*.layer.B"], ["head.bias"]]

@@ -64,4 +64,5 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
     try:
         return instantiate(cfg, callbacks=list(callbacks), logger=list(loggers))
     except InstantiationException as problem:
-        raise ConfigError(f"trainer: {str(problem.__cause__ or problem).splitlines()[0]}") from problem
+        reason = str(problem.__cause__ or problem).splitlines()[0].rstrip(".!")
+        raise ConfigError(f"trainer: {reason}; trainer=cpu runs everywhere") from problem

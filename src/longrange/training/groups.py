@@ -5,6 +5,7 @@ parameters it takes by shell patterns, and the first rule that matches a paramet
 published models are files of such rules in configs/optimizer.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -82,9 +83,15 @@ def _first_match(name: str, rules: Sequence[Rule]) -> int:
     raise ConfigError(f"no optimizer rule covers parameter {name}; let the last rule match '*'")
 
 
+def _without_numbers(names: Iterable[str]) -> list[str]:
+    """Each name once, the same for all blocks: "blocks.*.layer.B"."""
+    return list(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in names))
+
+
 def groups_table(groups: Sequence[dict]) -> Table:
     """What trains how, for people: one row per group, with its size and a few of its parameters."""
-    table = Table("group", "lr", "weight decay", "tensors", "parameters", "for example", title="Optimizer groups")
+    table = Table("group", "lr", "weight decay", "tensors", "parameters", title="Optimizer groups")
+    table.add_column("for example", overflow="fold")
     for group in groups:
         names, parameters = zip(*group["params"], strict=True)
         table.add_row(
@@ -93,6 +100,6 @@ def groups_table(groups: Sequence[dict]) -> Table:
             f"{group['weight_decay']:g}",
             str(len(parameters)),
             f"{sum(parameter.numel() for parameter in parameters):,}",
-            ", ".join(names[:3]),
+            "\n".join(_without_numbers(names)[:4]),
         )
     return table

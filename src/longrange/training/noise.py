@@ -17,7 +17,10 @@ HINTS = (
 @contextmanager
 def quiet() -> Iterator[None]:
     """Within it, Lightning logs warnings only, and none of `HINTS`."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)

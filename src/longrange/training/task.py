@@ -68,7 +68,7 @@ class SequenceTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate."""
-        self.log("lr", self.optimizers().param_groups[-1]["lr"])
+        self.log("lr", self.optimizers().param_groups[-1]["lr"], sync_dist=True)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same."""

@@ -88,7 +88,8 @@ def _run(
     trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints], loggers)
     device = trainer.strategy.root_device
     kernels = backend.resolve(OmegaConf.select(cfg, "model.layer.backend", default="auto"), device)
-    log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
+    if trainer.is_global_zero:
+        log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
     for logger in loggers:
         logger.log_hyperparams(task.config)
     began = perf_counter()

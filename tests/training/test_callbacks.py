@@ -1,0 +1,72 @@
+"""What the watching callbacks measure and when they stop a training."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from longrange.data.batch import Batch
+from longrange.errors import DivergedError
+from longrange.training import callbacks
+from longrange.training.callbacks import FiniteGuard, Throughput, first_bad_parameter, peak_memory_bytes
+
+
+def model():
+    layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    layers(torch.ones(1, 2)).sum().backward()
+    return layers
+
+
+def test_bad_parameter_comes_before_bad_gradient():
+    layers = model()
+    layers[0].weight.grad[0, 0] = float("inf")
+    layers[1].weight.data[0, 0] = float("nan")
+    assert first_bad_parameter(layers.named_parameters()) == "parameter 1.weight is the first that is not finite"
+
+
+def test_first_bad_gradient():
+    layers = model()
+    for parameter in (layers[0].bias, layers[1].weight):
+        parameter.grad[0] = float("nan")
+    assert first_bad_parameter(layers.named_parameters()).startswith("parameter 0.bias is the first with a gradient")
+
+
+def test_nothing_bad_in_the_model():
+    assert "so the data may not be" in first_bad_parameter(model().named_parameters())
+
+
+def test_validation_loss_is_guarded():
+    trainer = SimpleNamespace(callback_metrics={"val/loss": torch.tensor(1.0)}, global_step=7, current_epoch=2)
+    module = SimpleNamespace(model=model())
+    FiniteGuard().on_validation_end(trainer, module)
+    trainer.callback_metrics["val/loss"] = torch.tensor(float("inf"))
+    with pytest.raises(DivergedError, match="validation loss is inf at step 7, epoch 2"):
+        FiniteGuard().on_validation_end(trainer, module)
+
+
+def test_throughput_counts_training_time_only(monkeypatch):
+    """Two epochs of two batches of 5 in 1 s each; 100 s of validation in between."""
+    times = iter([0.0, 1.0, 2.0, 102.0, 103.0, 104.0])
+    monkeypatch.setattr(callbacks, "perf_counter", lambda: next(times))
+    speed, trainer = Throughput(), SimpleNamespace(world_size=1)
+    batch = Batch(torch.zeros(5, 3), None, torch.zeros(5))
+    for _ in range(2):
+        speed.on_train_epoch_start(trainer, None)
+        for batch_idx in range(2):
+            speed.on_train_batch_end(trainer, None, None, batch, batch_idx)
+    assert (speed.samples, speed.seconds, speed.samples_per_s) == (20, 4.0, 5.0)
+
+
+def test_throughput_of_a_process_that_did_not_train():
+    speed = Throughput()
+    assert speed.samples_per_s == 0.0
+    speed.load_state_dict({"samples_per_s": 12.0})
+    assert speed.samples_per_s == 12.0
+
+
+def test_peak_memory_is_in_bytes():
+    """Of kilobytes there would be too few, of kilobytes taken twice too many for the machine."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 50e6 < peak_memory_bytes(torch.device("cpu")) < machine

@@ -1,0 +1,38 @@
+"""Progress on a terminal and elsewhere, and the estimate of a whole run."""
+
+from types import SimpleNamespace
+
+from toy_task import toy_config
+
+from longrange.training import progress as module
+from longrange.training import train
+from longrange.training.progress import EpochLog, RunClock, RunProgressBar, progress
+
+
+def test_estimate_is_of_the_whole_run(monkeypatch):
+    """A run of 100 steps resumed at 20: 10 s for 10 steps leave 70 s."""
+    now = [0.0]
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    trainer = SimpleNamespace(global_step=20, estimated_stepping_batches=100)
+    clock = RunClock()
+    clock.start(trainer)
+    assert clock.left(trainer) == "?"
+    now[0], trainer.global_step = 10.0, 30
+    assert clock.left(trainer) == "0:01:10"
+
+
+def test_bar_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert isinstance(progress(), RunProgressBar)
+    monkeypatch.delenv("FORCE_COLOR")
+    assert isinstance(progress(), EpochLog)
+
+
+def test_bar_shows_speed_and_estimate(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    train(toy_config(tmp_path))
+    shown = capsys.readouterr().out
+    assert "Epoch 1/2" in shown
+    for part in ("samples/s", "run ends in", "val/accuracy", "loss"):
+        assert part in shown
