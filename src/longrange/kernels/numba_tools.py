@@ -25,7 +25,10 @@ _ONE = np.float32(1)
 
 def arrays(*tensors: Tensor) -> list[np.ndarray]:
     """The tensors as contiguous arrays, after telling Numba to use as many threads as torch does."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:  # Numba's first call sets the number for the OpenMP pool that both share
+        torch.set_num_threads(threads)
     return [t.detach().contiguous().numpy() for t in tensors]
 
 

@@ -41,6 +41,7 @@ def build_task(cfg: DictConfig, spec: TaskSpec) -> SequenceTask:
     """
     if cfg.seed < 0:
         raise ConfigError(f"seed={cfg.seed}: must not be negative")
+    keep_freed_memory()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     return SequenceTask(
         build(cfg.model, spec=spec),
