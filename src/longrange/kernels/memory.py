@@ -23,4 +23,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     in_bytes = {_M_MMAP_THRESHOLD: 2**30, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
-    return all([mallopt(parameter, value) == 1 for parameter, value in in_bytes.items()])
+    taken = [mallopt(parameter, value) for parameter, value in in_bytes.items()]
+    return min(taken) == 1

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from longrange.errors import ConfigError, LongrangeError
+from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
 from longrange.training.groups import rules_from
 from longrange.training.task import SequenceTask
