@@ -8,7 +8,7 @@ from longrange.kernels import linear
 from longrange.kernels.linear import _suits_convolution
 
 
-@pytest.mark.parametrize(("B", "L", "K", "N"), [(2, 300, 7, 5), (1, 1024, 1, 16), (4, 64, 32, 3), (2, 3, 5, 4)])
+@pytest.mark.parametrize(("B", "L", "K", "N"), [(2, 300, 64, 96), (1, 1024, 70, 65), (1, 1024, 1, 16), (2, 3, 5, 4)])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_equals_the_plain_product_in_outputs_and_gradients(B, L, K, N, with_bias):
     torch.manual_seed(0)
@@ -23,9 +23,11 @@ def test_equals_the_plain_product_in_outputs_and_gradients(B, L, K, N, with_bias
         assert (ours - plain).abs().max() <= 1e-5 * plain.abs().max()
 
 
-def test_only_long_float32_inputs_take_the_convolution():
-    assert _suits_convolution(torch.zeros(2, 300, 8))
-    assert not _suits_convolution(torch.zeros(2, 300, 8, dtype=torch.float64))
-    assert not _suits_convolution(torch.zeros(2, 8))
+def test_only_wide_float32_products_over_many_steps_take_the_convolution():
+    weight, wide = torch.zeros(64, 80), torch.zeros(2, 300, 80)
+    assert _suits_convolution(wide, weight)
+    assert not _suits_convolution(wide.double(), weight.double())
+    assert not _suits_convolution(wide[:, 0], weight)
+    assert not _suits_convolution(wide, weight[:16])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not _suits_convolution(torch.zeros(2, 300, 8))
+        assert not _suits_convolution(wide, weight)

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 import torch
-from tests.paths import ROOT
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
 from longrange.models import TaskSpec
 from longrange.training.benchmark import random_batch, training_step
+from tests.paths import ROOT
 
 SMALL = ["experiment=quickstart", "data.batch_size=3", "model.n_layers=1"]
 
@@ -37,7 +37,7 @@ def test_a_training_step_reports_time_memory_and_size():
     assert report["samples_per_s"] == pytest.approx(3 / report["step_s"], rel=0.02)
     assert report["peak_memory_bytes"] > 2**26
     assert report["experiment"] == "quickstart"
-    with pytest.raises(ConfigError, match="benchmark.steps=0"):
+    with pytest.raises(ConfigError, match=r"benchmark\.steps=0"):
         training_step(compose("benchmark", SMALL), warmup=0, steps=0)
 
 

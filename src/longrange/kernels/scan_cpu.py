@@ -50,17 +50,6 @@ def _slice_width(size: int) -> int:
     return min(size, _SLICE)
 
 
-@inline
-def _advance(a, x, b, out, low, high):
-    """out = a x + b on one slice of the state; a, x, b and out are (2, P)."""
-    a_re, a_im, x_re, x_im = a[0, low:high], a[1, low:high], x[0, low:high], x[1, low:high]
-    b_re, b_im, out_re, out_im = b[0, low:high], b[1, low:high], out[0, low:high], out[1, low:high]
-    for n in range(len(a_re)):
-        re, im = x_re[n], x_im[n]
-        out_re[n] = a_re[n] * re - a_im[n] * im + b_re[n]
-        out_im[n] = a_re[n] * im + a_im[n] * re + b_im[n]
-
-
 @parallel
 def _forward(a, b, initial, x, width):
     batch, length, directions, _, size = x.shape
@@ -68,30 +57,28 @@ def _forward(a, b, initial, x, width):
     for task in numba.prange(batch * slices):
         i, low = task // slices, (task % slices) * width
         high = min(low + width, size)
-        _advance(a, initial[i, 0], b[i, 0], x[i, 0, 0], low, high)
-        for k in range(1, length):
-            _advance(a, x[i, k - 1, 0], b[i, k], x[i, k, 0], low, high)
-        if directions == 2:
-            _advance(a, initial[i, 1], b[i, length - 1], x[i, length - 1, 1], low, high)
-            for k in range(length - 2, -1, -1):
-                _advance(a, x[i, k + 1, 1], b[i, k], x[i, k, 1], low, high)
+        a_re, a_im = a[0, low:high], a[1, low:high]
+        inputs, states = b[i].reshape(-1), x[i].reshape(-1)
+        for d in range(directions):
+            before, at = initial[i, d].reshape(-1), low
+            for k in range(length):
+                step = k if d == 0 else length - 1 - k
+                to = (step * directions + d) * 2 * size + low
+                _advance(a_re, a_im, before, at, inputs, step * 2 * size + low, states, to, size)
+                before, at = states, to
 
 
 @inline
-def _retreat(a, grad, before, s, grad_a, out, add, low, high):
-    """s = grad + conj(a) s on one slice; grad_a += s conj(before); out = s, or out += s where `add`."""
-    a_re, a_im, grad_re, grad_im = a[0, low:high], a[1, low:high], grad[0, low:high], grad[1, low:high]
-    x_re, x_im, s_re, s_im = before[0, low:high], before[1, low:high], s[0, low:high], s[1, low:high]
-    ga_re, ga_im, out_re, out_im = grad_a[0, low:high], grad_a[1, low:high], out[0, low:high], out[1, low:high]
+def _advance(a_re, a_im, x, x_at, b, b_at, out, out_at, size):
+    """out = a x + b on one slice of the state; x, b and out are flat, imaginary parts `size` after the real ones."""
+    width = len(a_re)
+    x_re, x_im = x[x_at : x_at + width], x[x_at + size : x_at + size + width]
+    b_re, b_im = b[b_at : b_at + width], b[b_at + size : b_at + size + width]
+    out_re, out_im = out[out_at : out_at + width], out[out_at + size : out_at + size + width]
     for n in range(len(a_re)):
-        re = grad_re[n] + a_re[n] * s_re[n] + a_im[n] * s_im[n]
-        im = grad_im[n] + a_re[n] * s_im[n] - a_im[n] * s_re[n]
-        ga_re[n] += re * x_re[n] + im * x_im[n]
-        ga_im[n] += im * x_re[n] - re * x_im[n]
-        s_re[n] = re
-        s_im[n] = im
-        out_re[n] = out_re[n] + re if add else re
-        out_im[n] = out_im[n] + im if add else im
+        re, im = x_re[n], x_im[n]
+        out_re[n] = a_re[n] * re - a_im[n] * im + b_re[n]
+        out_im[n] = a_re[n] * im + a_im[n] * re + b_im[n]
 
 
 @parallel
@@ -101,13 +88,42 @@ def _backward(a, x, initial, grad_x, grad_b, adjoint, grad_a, width):
     for task in numba.prange(batch * slices):
         i, low = task // slices, (task % slices) * width
         high = min(low + width, size)
-        s, total = adjoint[i, 0], grad_a[i]
-        for k in range(length - 1, 0, -1):
-            _retreat(a, grad_x[i, k, 0], x[i, k - 1, 0], s, total, grad_b[i, k], False, low, high)
-        _retreat(a, grad_x[i, 0, 0], initial[i, 0], s, total, grad_b[i, 0], False, low, high)
-        if directions == 2:
-            s = adjoint[i, 1]
-            for k in range(length - 1):
-                _retreat(a, grad_x[i, k, 1], x[i, k + 1, 1], s, total, grad_b[i, k], True, low, high)
-            last = length - 1
-            _retreat(a, grad_x[i, last, 1], initial[i, 1], s, total, grad_b[i, last], True, low, high)
+        a_re, a_im = a[0, low:high], a[1, low:high]
+        sum_re, sum_im = grad_a[i, 0, low:high], grad_a[i, 1, low:high]
+        states, grads, out = x[i].reshape(-1), grad_x[i].reshape(-1), grad_b[i].reshape(-1)
+        for d in range(directions):
+            s_re, s_im = adjoint[i, d, 0, low:high], adjoint[i, d, 1, low:high]
+            for k in range(length):
+                step, earlier = (length - 1 - k, length - 2 - k) if d == 0 else (k, k + 1)
+                row = (step * directions + d) * 2 * size + low
+                to = step * 2 * size + low
+                _retreat(a_re, a_im, grads, row, s_re, s_im, out, to, d == 1, size)
+                if k < length - 1:
+                    _correlate(s_re, s_im, states, (earlier * directions + d) * 2 * size + low, sum_re, sum_im, size)
+                else:
+                    _correlate(s_re, s_im, initial[i, d].reshape(-1), low, sum_re, sum_im, size)
+
+
+@inline
+def _retreat(a_re, a_im, grad, grad_at, s_re, s_im, out, out_at, add, size):
+    """s = grad + conj(a) s on one slice; out = s, or out += s where `add`; grad and out are flat."""
+    width = len(a_re)
+    grad_re, grad_im = grad[grad_at : grad_at + width], grad[grad_at + size : grad_at + size + width]
+    out_re, out_im = out[out_at : out_at + width], out[out_at + size : out_at + size + width]
+    for n in range(len(a_re)):
+        re = grad_re[n] + a_re[n] * s_re[n] + a_im[n] * s_im[n]
+        im = grad_im[n] + a_re[n] * s_im[n] - a_im[n] * s_re[n]
+        s_re[n] = re
+        s_im[n] = im
+        out_re[n] = out_re[n] + re if add else re
+        out_im[n] = out_im[n] + im if add else im
+
+
+@inline
+def _correlate(s_re, s_im, x, x_at, sum_re, sum_im, size):
+    """sum += s conj(x) on one slice of the state; x is flat."""
+    width = len(s_re)
+    x_re, x_im = x[x_at : x_at + width], x[x_at + size : x_at + size + width]
+    for n in range(len(s_re)):
+        sum_re[n] += s_re[n] * x_re[n] + s_im[n] * x_im[n]
+        sum_im[n] += s_im[n] * x_re[n] - s_re[n] * x_im[n]
