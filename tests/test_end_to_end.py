@@ -9,7 +9,7 @@ from longrange.training import evaluate, train
 SMALL = [
     *("data.recipe.train=200", "data.recipe.val=30", "data.recipe.test=30", "data.batch_size=20"),
     *("model.d_model=8", "model.n_layers=1", "model.layer.d_state=8", "model.layer.n_blocks=2"),
-    "trainer.max_epochs=2",
+    "epochs=2",
 ]
 
 
@@ -67,5 +67,5 @@ def test_evaluation_refuses_an_experiment(run):
 
 
 def test_debug_trainer_runs_every_part(command, tmp_path):
-    run = train(compose("train", [*command, "trainer=debug", "trainer.max_epochs=1"], run_dir=tmp_path))
+    run = train(compose("train", [*command, "trainer=debug"], run_dir=tmp_path))
     assert [row["epoch"] for row in run.history] == [0]

@@ -76,7 +76,7 @@ def toy_config(run_dir: Path, *overrides: str) -> DictConfig:
         "train",
         [
             *("model.d_model=8", "model.n_layers=2", "model.layer.d_state=8", "model.layer.n_blocks=2"),
-            *("model.block.dropout=0.1", "trainer.max_epochs=2"),
+            *("model.block.dropout=0.1", "epochs=2"),
             *overrides,
         ],
         run_dir=run_dir,

@@ -17,7 +17,7 @@ def last_checkpoint(run_dir):
 
 def interrupted(run_dir, epoch, batch, *overrides):
     """Run until the start of a batch, then stop."""
-    cfg = toy_config(run_dir, "trainer.max_epochs=4", *overrides)
+    cfg = toy_config(run_dir, "epochs=4", *overrides)
     cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": epoch, "batch": batch}
     with pytest.raises(InterruptedAtError):
         train(cfg)
@@ -27,7 +27,7 @@ def interrupted(run_dir, epoch, batch, *overrides):
 def straight(tmp_path_factory):
     """Four epochs in one go."""
     run_dir = tmp_path_factory.mktemp("straight")
-    return train(toy_config(run_dir, "trainer.max_epochs=4"))
+    return train(toy_config(run_dir, "epochs=4"))
 
 
 def test_outcome_is_complete(straight):
@@ -53,13 +53,13 @@ def test_outcome_counts(straight):
 
 
 def test_two_runs_agree_to_the_bit(straight, tmp_path):
-    again = train(toy_config(tmp_path, "trainer.max_epochs=4"))
+    again = train(toy_config(tmp_path, "epochs=4"))
     assert again.history == straight.history
     assert again.metrics == straight.metrics
 
 
 def test_another_seed_differs(straight, tmp_path):
-    other = train(toy_config(tmp_path, "seed=1", "trainer.max_epochs=1"))
+    other = train(toy_config(tmp_path, "seed=1", "epochs=1"))
     assert other.history[0]["train/loss"] != straight.history[0]["train/loss"]
 
 
@@ -73,9 +73,9 @@ def test_another_seed_differs(straight, tmp_path):
     ],
 )
 def test_resumed_run_equals_an_uninterrupted_one(tmp_path, batch, scheduler):
-    whole = train(toy_config(tmp_path / "whole", "trainer.max_epochs=4", *scheduler))
+    whole = train(toy_config(tmp_path / "whole", "epochs=4", *scheduler))
     interrupted(tmp_path / "parts", 2, batch, *scheduler)
-    parts = train(toy_config(tmp_path / "parts", "trainer.max_epochs=4", "ckpt=last", *scheduler))
+    parts = train(toy_config(tmp_path / "parts", "epochs=4", "ckpt=last", *scheduler))
     assert parts.resumed_from == tmp_path / "parts" / "checkpoints" / "last.ckpt"
     assert parts.history == whole.history
     assert parts.metrics == whole.metrics
@@ -89,7 +89,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, batch, scheduler):
 
 def test_plateau_reduces_the_rate_in_time(tmp_path):
     """Nothing is learnt at a rate of zero, so the first epoch stays the best and each later one reduces."""
-    zero = ["optimizer.rules.global.lr=1e-12", "optimizer.rules.ssm.lr=1e-12", "trainer.max_epochs=4"]
+    zero = ["optimizer.rules.global.lr=1e-12", "optimizer.rules.ssm.lr=1e-12", "epochs=4"]
     cfg = toy_config(tmp_path, "scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", *zero)
     cfg.model.block.norm = "layer"  # a batch norm's statistics would go on learning
     rates = [row["lr"] for row in train(cfg).history]
@@ -99,7 +99,7 @@ def test_plateau_reduces_the_rate_in_time(tmp_path):
 def test_continuing_another_run_keeps_its_best_epoch(tmp_path, straight):
     interrupted(tmp_path / "first", 2, 0)
     first = tmp_path / "first" / "checkpoints" / "last.ckpt"
-    second = train(toy_config(tmp_path / "second", "trainer.max_epochs=4", f"ckpt={first}"))
+    second = train(toy_config(tmp_path / "second", "epochs=4", f"ckpt={first}"))
     assert second.history == straight.history
     assert second.metrics == straight.metrics
     assert second.best_checkpoint.parent == tmp_path / "second" / "checkpoints"
@@ -117,14 +117,14 @@ def test_finished_run_has_nothing_left_to_train(tmp_path, caplog):
 
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     train(toy_config(tmp_path))
-    with pytest.raises(CheckpointError, match=r"2 epochs behind it, more than trainer\.max_epochs=1"):
-        train(toy_config(tmp_path, "ckpt=last", "trainer.max_epochs=1"))
+    with pytest.raises(CheckpointError, match=r"2 epochs behind it, more than epochs=1"):
+        train(toy_config(tmp_path, "ckpt=last", "epochs=1"))
 
 
 def test_metrics_are_averages_over_examples(tmp_path):
     """21 validation examples in batches of 8 or in one: the same average."""
-    ragged = toy_config(tmp_path / "ragged", "trainer.max_epochs=1")
-    whole = toy_config(tmp_path / "whole", "trainer.max_epochs=1")
+    ragged = toy_config(tmp_path / "ragged", "epochs=1")
+    whole = toy_config(tmp_path / "whole", "epochs=1")
     whole.data.eval_batch_size = SIZES["val"]
     first, second = (train(cfg).metrics["val"] for cfg in (ragged, whole))
     assert first == pytest.approx(second, rel=1e-5)
@@ -161,7 +161,7 @@ def test_exploding_training_stops(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainer.max_epochs=0", r"trainer\.max_epochs=0: must be at least 1"),
+        ("epochs=0", r"epochs=0: must be at least 1"),
         ("optimizer.lr=-1", r"rule 'global': lr=-1 is negative"),
         ("seed=-1", r"seed=-1: must not be negative"),
         ("trainer.devices=-3", r"trainer: .*devices"),

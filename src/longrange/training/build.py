@@ -62,7 +62,7 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
         ConfigError: no epochs, or what Lightning refuses, such as a GPU where there is none.
     """
     if cfg.max_epochs is None or cfg.max_epochs < 1:
-        raise ConfigError(f"trainer.max_epochs={cfg.max_epochs}: must be at least 1")
+        raise ConfigError(f"epochs={cfg.max_epochs}: must be at least 1")
     try:
         return instantiate(cfg, callbacks=list(callbacks), logger=list(loggers))
     except InstantiationException as problem:

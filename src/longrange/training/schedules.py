@@ -70,7 +70,7 @@ class WarmupCosine(LambdaLR):
         if saved != (self.warmup, self.total):
             raise CheckpointError(
                 f"the checkpoint's schedule has {saved[0]} warmup steps of {saved[1]}, this run's {self.warmup} of "
-                f"{self.total}; resume with the same trainer.max_epochs and data.batch_size, or set "
+                f"{self.total}; resume with the same epochs and data.batch_size, or set "
                 f"scheduler.warmup_steps={saved[0]} scheduler.total_steps={saved[1]}"
             )
         super().load_state_dict(state_dict)

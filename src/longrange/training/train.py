@@ -66,7 +66,7 @@ def _prepare_resume(cfg: DictConfig, task: SequenceTask, folder: Path) -> Path |
     check_fits(task.model, checkpoint, path)
     done = checkpoint["epoch"] + 1
     if done > epochs:
-        raise CheckpointError(f"{path}: has {done} epochs behind it, more than trainer.max_epochs={epochs}")
+        raise CheckpointError(f"{path}: has {done} epochs behind it, more than epochs={epochs}")
     adopt_best(path, folder)
     if done == epochs:
         log.info(f"{path}: all {epochs} epochs are done, there is nothing left to train; testing the best one again")
