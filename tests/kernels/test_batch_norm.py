@@ -5,12 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.kernels import batch_norm
+from tests.backends import running
 
 
 def run(backend, x, lengths, weight, bias, cotangent):
     inputs = [t.detach().requires_grad_() for t in (x, weight, bias)]
-    y, mean, variance = batch_norm(inputs[0], lengths, *inputs[1:], 1e-5, backend)
-    return [y.detach(), mean, variance, *torch.autograd.grad((y * cotangent).sum(), inputs)]
+    with running(backend):
+        y, mean, variance = batch_norm(inputs[0], lengths, *inputs[1:], 1e-5)
+        return [y.detach(), mean, variance, *torch.autograd.grad((y * cotangent).sum(), inputs)]
 
 
 @settings(max_examples=25, deadline=None)
@@ -31,8 +33,9 @@ def test_cpu_equals_reference(lengths, H, extra, seed):
 def test_float32_far_from_zero_keeps_its_precision():
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(2, 500, 3, generator=draw) + 1000
-    y, mean, variance = batch_norm(x, torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5, "cpu")
-    exact = batch_norm(x.double(), torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5, "reference")
+    y, mean, variance = batch_norm(x, torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5)
+    with running("reference"):
+        exact = batch_norm(x.double(), torch.tensor([500, 400]), torch.ones(3), torch.zeros(3), 1e-5)
     for ours, twin, tolerance in zip((y, mean, variance), exact, (1e-3, 1e-3, 1e-4), strict=True):
         torch.testing.assert_close(ours.double(), twin.double(), rtol=0, atol=tolerance)
 
@@ -40,6 +43,6 @@ def test_float32_far_from_zero_keeps_its_precision():
 def test_padding_is_zero_whatever_stood_there():
     x = torch.randn(2, 6, 3)
     x[1, 2:] = float("nan")
-    y, mean, _ = batch_norm(x, torch.tensor([6, 2]), torch.ones(3), torch.ones(3), 1e-5, "cpu")
+    y, mean, _ = batch_norm(x, torch.tensor([6, 2]), torch.ones(3), torch.ones(3), 1e-5)
     assert (y[1, 2:] == 0).all()
     assert mean.isfinite().all()

@@ -5,9 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.errors import ConfigError
 from longrange.kernels import diagonal_scan
-from longrange.kernels.backend import resolve
+from tests.backends import running
 
 
 def random_problem(B, L, P, bidirectional, dtype=torch.float64, seed=0):
@@ -22,9 +21,10 @@ def random_problem(B, L, P, bidirectional, dtype=torch.float64, seed=0):
     return [t.requires_grad_() for t in (A_bar, Bu, initial)], cotangent
 
 
-def outputs_and_gradients(inputs, cotangent, **options):
-    x = diagonal_scan(*inputs, **options)
-    return [x.detach(), *torch.autograd.grad((x * cotangent).sum(), inputs)]
+def outputs_and_gradients(inputs, cotangent, backend="cpu", **options):
+    with running(backend):
+        x = diagonal_scan(*inputs, **options)
+        return [x.detach(), *torch.autograd.grad((x * cotangent).sum(), inputs)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,9 +42,8 @@ def test_cpu_equals_reference(B, L, P, both, seed):
 @pytest.mark.parametrize("L", [1, 6])
 def test_gradcheck(both, backend, L):
     inputs, _ = random_problem(2, L, 3, both)
-    assert torch.autograd.gradcheck(
-        lambda *arguments: diagonal_scan(*arguments, bidirectional=both, backend=backend), inputs
-    )
+    with running(backend):
+        assert torch.autograd.gradcheck(lambda *arguments: diagonal_scan(*arguments, bidirectional=both), inputs)
 
 
 def test_without_an_initial_state_it_starts_at_zero():
@@ -77,14 +76,3 @@ def test_a_cotangent_in_another_memory_order_is_read_right():
     ours = outputs_and_gradients(inputs, strided, bidirectional=True)
     for a, b in zip(ours, outputs_and_gradients(inputs, cotangent, bidirectional=True), strict=True):
         torch.testing.assert_close(a, b)
-
-
-def test_backend_choice():
-    cpu = torch.device("cpu")
-    assert resolve("auto", cpu) == "cpu"
-    assert resolve("reference", cpu) == "reference"
-    assert resolve("auto", torch.device("cuda")) == "reference"
-    with pytest.raises(ConfigError, match="use backend=auto"):
-        resolve("cpu", torch.device("cuda"))
-    with pytest.raises(ConfigError, match="backend=gpu: unknown"):
-        resolve("gpu", cpu)

@@ -6,13 +6,11 @@ Source: Ioffe and Szegedy (arXiv 1502.03167); the gradient is that of section 3,
 import torch
 from torch import Tensor
 
-from longrange.kernels import backend as backends
+from longrange.kernels import backend
 from longrange.kernels import batch_norm_cpu as cpu
 
 
-def batch_norm(
-    x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float, backend: str = "auto"
-) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise each feature over batch and time, on the valid steps.
 
     Args:
@@ -21,11 +19,10 @@ def batch_norm(
         weight: (H,), of x's dtype.
         bias: (H,).
         eps: added to the variance.
-        backend: see `longrange.kernels.backend.resolve`.
     Returns:
         (B, L, H) normalised x, zero in the padding; mean and biased variance, (H,) each, without gradients.
     """
-    if backends.resolve(backend, x.device) == "reference":
+    if backend.resolve(x.device) == "reference":
         return batch_norm_reference(x, lengths, weight, bias, eps)
     return _CpuBatchNorm.apply(x, lengths, weight, bias, eps)
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longrange.kernels import backend
+
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b over the last axis.
@@ -27,5 +29,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
-    large_enough = x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 64
-    return x.device.type == "cpu" and x.dtype == torch.float32 and large_enough and not torch.is_autocast_enabled("cpu")
+    float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    large = x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 64
+    return float32 and large and backend.resolve(x.device) == "cpu"

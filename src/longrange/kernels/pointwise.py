@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longrange.kernels import backend
 from longrange.kernels import pointwise_cpu as cpu
 
 
@@ -22,7 +23,7 @@ def gated(value: Tensor, gate: Tensor) -> Tensor:
 
 
 def _suits_cpu(*tensors: Tensor) -> bool:
-    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    return all(backend.resolve(t.device) == "cpu" and t.dtype == torch.float32 for t in tensors)
 
 
 class _Gelu(torch.autograd.Function):

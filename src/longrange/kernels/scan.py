@@ -8,7 +8,7 @@ parallel scan computes the same states.
 import torch
 from torch import Tensor
 
-from longrange.kernels import backend as backends
+from longrange.kernels import backend
 from longrange.kernels.scan_cpu import scan_backward, scan_forward
 from longrange.kernels.scan_reference import diagonal_scan_reference
 
@@ -19,7 +19,6 @@ def diagonal_scan(
     initial: Tensor | None = None,
     *,
     bidirectional: bool = False,
-    backend: str = "auto",
 ) -> Tensor:
     """States of a diagonal linear recurrence, forwards in time and, on request, backwards as well.
 
@@ -28,13 +27,12 @@ def diagonal_scan(
         Bu: inputs of the recurrence, (B, L, 2, P) float, L at least 1.
         initial: state before the first step of each direction, (B, D, 2, P) float; zero where None.
         bidirectional: D = 2; direction 1 runs from the last step to the first, on the same A_bar and Bu.
-        backend: see `longrange.kernels.backend.resolve`.
     Returns:
         (B, L, D, 2, P) states.
     """
     if initial is None:
         initial = Bu.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
-    if backends.resolve(backend, Bu.device) == "reference":
+    if backend.resolve(Bu.device) == "reference":
         return diagonal_scan_reference(A_bar, Bu, initial, bidirectional)
     return _CpuScan.apply(A_bar, Bu, initial, bidirectional)
 

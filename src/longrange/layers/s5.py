@@ -36,7 +36,6 @@ class S5(SequenceLayer):
         dt_max: largest initial time step; steps are drawn log-uniformly, one per state.
         conj_sym: keep one of each conjugate pair of states.
         clip_eigs: hold the real parts of Lambda at or below -1e-4.
-        backend: version of the scan, see `longrange.kernels.backend.resolve`.
     Raises:
         ValueError: sizes that do not divide, or an unknown C_init or discretization.
     """
@@ -54,12 +53,11 @@ class S5(SequenceLayer):
         dt_max: float = 0.1,
         conj_sym: bool = True,
         clip_eigs: bool = False,
-        backend: str = "auto",
     ):
         super().__init__()
         _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max)
         self.d_model, self.d_state, self.bidirectional = d_model, d_state, bidirectional
-        self.discretization, self.conj_sym, self.clip_eigs, self.backend = discretization, conj_sym, clip_eigs, backend
+        self.discretization, self.conj_sym, self.clip_eigs = discretization, conj_sym, clip_eigs
         Lambda, V = _block_hippo_n(d_state, n_blocks, conj_sym)
         self.Lambda_re = _parameter(Lambda.real)
         self.Lambda_im = _parameter(Lambda.imag)
@@ -100,7 +98,7 @@ class S5(SequenceLayer):
         """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
         A_bar, B_bar = self.discretized(rate)
         Bu = linear(u, torch.cat([B_bar.real, B_bar.imag])).to(A_bar.real.dtype).unflatten(-1, (2, -1))
-        return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional, backend=self.backend)
+        return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional)
 
     def _read_out(self, x: Tensor, u: Tensor) -> Tensor:
         """Re(C x) + D u over all directions, as one real matrix product."""

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from longrange.errors import ConfigError, LongrangeError
+from longrange.kernels import backend
 from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
 from longrange.training.groups import rules_from
@@ -38,10 +39,11 @@ def build_task(cfg: DictConfig, spec: TaskSpec) -> SequenceTask:
     """The Lightning module of a configuration, with freshly initialised weights that depend on `cfg.seed` alone.
 
     Raises:
-        ConfigError: a negative seed, learning rate or weight decay, or sizes that the model refuses.
+        ConfigError: an unknown backend, a negative seed, rate or weight decay, or sizes that the model refuses.
     """
     if cfg.seed < 0:
         raise ConfigError(f"seed={cfg.seed}: must not be negative")
+    backend.select(cfg.backend)
     keep_freed_memory()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     return SequenceTask(

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from time import perf_counter
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
@@ -87,7 +87,7 @@ def _run(
     watchers = [build(callback) for callback in cfg.callbacks.values()]
     trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints], loggers)
     device = trainer.strategy.root_device
-    kernels = backend.resolve(OmegaConf.select(cfg, "model.layer.backend", default="auto"), device)
+    kernels = backend.resolve(device)
     if trainer.is_global_zero:
         log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
     for logger in loggers:
