@@ -153,6 +153,13 @@ def slow_reader(content: bytes) -> list[tuple[list[int], int]] | None:
     return rows
 
 
+@pytest.mark.parametrize("value", [b"4 )", b") 4", b"( 4", b"4 ", b" 4", b"4(", b"44", b"", b"4\t4"])
+def test_only_a_bare_digit_is_a_value(tmp_path, value):
+    rows = GOOD + GOOD.replace(b"\t4\n", b"\t" + value + b"\n") + GOOD
+    with pytest.raises(DataError, match=r"basic_train\.tsv, line 3: "):
+        read_tsv(write(tmp_path, HEADER + rows), 2048)
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_damaged_files_are_refused_exactly_when_a_row_is_at_fault(tmp_path_factory, data):

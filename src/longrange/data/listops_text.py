@@ -29,8 +29,6 @@ _DIGIT_0 = VOCABULARY.index("0")
 _LINE_END, _UNKNOWN = 254, 255
 # One spare byte stands for each operator while a block is encoded.
 _OPERATORS = [(token.encode(), bytes([i + 1])) for i, token in enumerate(t for t in SYMBOLS if len(t) > 1)]
-# What would be lost sight of when those bytes are put in, and when spaces and parentheses are deleted.
-_MISPLACED = (*(byte for _, byte in _OPERATORS), b"\t ", b"\t(", b" \n")
 _SEPARATORS = np.isin(np.arange(256), list(b" \t\n"))
 
 
@@ -110,8 +108,11 @@ def _encode(path: Path, first_line: int, lines: bytes, max_length: int) -> Seque
 
 
 def _ids(lines: bytes) -> np.ndarray:
-    """Tokens and tabs (as `<eos>`), values and line ends in file order; nothing where spaces stand out of place."""
-    if any(fault in lines for fault in _MISPLACED):
+    """Tokens and tabs (as `<eos>`), values and line ends in file order; nothing where characters are out of place."""
+    raw = np.frombuffer(lines, np.uint8)
+    tabs, ends = np.flatnonzero(raw == ord("\t")), np.flatnonzero(raw == ord("\n"))
+    one_byte_values = len(tabs) == len(ends) and (ends - tabs == 2).all()
+    if not one_byte_values or any(byte in lines for _, byte in _OPERATORS):
         return np.empty(0, np.uint8)
     for token, byte in _OPERATORS:
         lines = lines.replace(token, byte)
