@@ -110,3 +110,15 @@ def test_bad_settings_are_named(options, message):
 def test_no_parameter_is_complex():
     """Distributed training loses the imaginary part of complex gradients; every parameter must be real."""
     assert not any(p.is_complex() for p in build().parameters())
+
+
+@pytest.mark.parametrize("spec", [TOKENS, CONTINUOUS], ids=["tokens", "continuous"])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([19, 11, 1])], ids=["full", "padded"])
+def test_bfloat16_autocast_trains(spec, lengths):
+    """At an odd length; scores stay near those of float32 and every gradient is float32 and finite."""
+    model, inputs = build(spec), inputs_of(spec, 3, 19)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model(inputs, lengths)
+    scores.float().square().sum().backward()
+    assert (scores.float() - model(inputs, lengths)).abs().max() < 0.1
+    assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters())

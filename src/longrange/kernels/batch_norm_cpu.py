@@ -18,9 +18,9 @@ def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     tasks = x.shape[0] * _blocks(x.shape[1])
     means, squares, counts = x.new_zeros(tasks, x.shape[2]), x.new_zeros(tasks, x.shape[2]), x.new_zeros(tasks)
     _moments(*arrays(x, lengths, means, squares, counts))
-    share = counts / counts.sum()
-    mean = share @ means
-    return mean, squares.sum(0) / counts.sum() + share @ (means - mean).square()
+    share = (counts / counts.sum()).unsqueeze(1)  # sums, not a matrix product, which autocast would round
+    mean = (share * means).sum(0)
+    return mean, squares.sum(0) / counts.sum() + (share * (means - mean).square()).sum(0)
 
 
 def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
