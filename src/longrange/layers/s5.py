@@ -97,15 +97,15 @@ class S5(SequenceLayer):
     def _states(self, u: Tensor, initial: Tensor | None, rate: float) -> Tensor:
         """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
         A_bar, B_bar = self.discretized(rate)
-        Bu = linear(u, torch.cat([B_bar.real, B_bar.imag])).to(A_bar.real.dtype).unflatten(-1, (2, -1))
+        Bu = linear(u, _parts(B_bar).flatten(0, 1)).to(A_bar.real.dtype).unflatten(-1, (2, -1))
         return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional)
 
     def _read_out(self, x: Tensor, u: Tensor) -> Tensor:
-        """Re(C x) + D u over all directions, as one real matrix product."""
-        C = self.C.unflatten(1, (x.shape[2], -1))
+        """gain Re(C x) + D u over all directions, as one real matrix product."""
         gain = 2.0 if self.conj_sym else 1.0
-        weight = gain * torch.stack([C[..., 0], -C[..., 1]], dim=2)
-        return torch.addcmul(linear(x.flatten(2), weight.flatten(1)), self.D, u)
+        parts = self.C * self.C.new_tensor([gain, -gain])
+        weight = parts.unflatten(1, (x.shape[2], -1)).transpose(2, 3).flatten(1)
+        return torch.addcmul(linear(x.flatten(2), weight), self.D, u)
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:
@@ -125,8 +125,8 @@ def _parameter(value: Tensor) -> nn.Parameter:
 
 
 def _parts(z: Tensor) -> Tensor:
-    """(p,) complex to (2, p) real."""
-    return torch.stack([z.real, z.imag])
+    """(p, ...) complex to (2, p, ...) real."""
+    return torch.view_as_real(z).movedim(-1, 0).contiguous()
 
 
 def _block_hippo_n(P: int, J: int, conj_sym: bool) -> tuple[Tensor, Tensor]:
