@@ -2,7 +2,8 @@
 
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.linear import linear
+from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.pointwise import gated, gelu
 from longrange.kernels.scan import diagonal_scan
 
-__all__ = ["batch_norm", "diagonal_scan", "gated", "gelu", "linear"]
+__all__ = ["batch_norm", "diagonal_scan", "gated", "gelu", "linear", "valid_steps", "zero_padding"]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from longrange.kernels import backend
 from longrange.kernels import batch_norm_cpu as cpu
+from longrange.kernels.padding import valid_steps
 
 
 def batch_norm(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,7 +32,7 @@ def batch_norm_reference(
     x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `batch_norm`, in plain torch, differentiated by autograd."""
-    valid = (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)
+    valid = valid_steps(lengths, x.shape[1]).unsqueeze(-1).to(x.dtype)
     count = valid.sum()
     mean = (x * valid).sum((0, 1)) / count
     variance = ((x - mean).square() * valid).sum((0, 1)) / count

@@ -8,7 +8,7 @@ import numba
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, parallel
+from longrange.kernels.numba_tools import arrays, inline, parallel
 
 _STEPS = 128  # per task: a block of them stays in the second-level cache
 
@@ -45,13 +45,15 @@ def combine(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b
     return out
 
 
-def _blocks(L: int) -> int:
+@inline
+def _blocks(L):
+    """Tasks per sequence of L steps."""
     return (L + _STEPS - 1) // _STEPS
 
 
 @parallel
 def _moments(x, lengths, means, squares, counts):
-    blocks = (x.shape[1] + _STEPS - 1) // _STEPS
+    blocks = _blocks(x.shape[1])
     for task in numba.prange(len(counts)):
         i, start = task // blocks, (task % blocks) * _STEPS
         count = min(start + _STEPS, lengths[i]) - start
@@ -72,7 +74,7 @@ def _moments(x, lengths, means, squares, counts):
 
 @parallel
 def _affine(x, lengths, mean, scale, shift, y):
-    blocks = (x.shape[1] + _STEPS - 1) // _STEPS
+    blocks = _blocks(x.shape[1])
     for task in numba.prange(x.shape[0] * blocks):
         i, start = task // blocks, (task % blocks) * _STEPS
         for k in range(start, min(start + _STEPS, x.shape[1])):
@@ -86,7 +88,7 @@ def _affine(x, lengths, mean, scale, shift, y):
 
 @parallel
 def _sums(grad, x, lengths, mean, plain, weighted):
-    blocks = (x.shape[1] + _STEPS - 1) // _STEPS
+    blocks = _blocks(x.shape[1])
     for task in numba.prange(len(plain)):
         i, start = task // blocks, (task % blocks) * _STEPS
         total, product = plain[task], weighted[task]
@@ -99,7 +101,7 @@ def _sums(grad, x, lengths, mean, plain, weighted):
 
 @parallel
 def _combine(grad, x, lengths, mean, a, b, c, out):
-    blocks = (x.shape[1] + _STEPS - 1) // _STEPS
+    blocks = _blocks(x.shape[1])
     for task in numba.prange(x.shape[0] * blocks):
         i, start = task // blocks, (task % blocks) * _STEPS
         for k in range(start, min(start + _STEPS, x.shape[1])):

@@ -36,7 +36,7 @@ def scan_backward(A_bar: Tensor, x: Tensor, initial: Tensor, grad_x: Tensor) -> 
     grad_Bu = x.new_empty(batch, length, 2, size)
     adjoint = x.new_zeros(batch, directions, 2, size)
     grad_A = x.new_zeros(batch, 2, size)
-    _backward(*arrays(A_bar, x, initial, grad_x.contiguous(), grad_Bu, adjoint, grad_A), _slice_width(size))
+    _backward(*arrays(A_bar, x, initial, grad_x, grad_Bu, adjoint, grad_A), _slice_width(size))
     return grad_A.sum(0), grad_Bu, _conjugate_product(A_bar, adjoint)
 
 

@@ -6,7 +6,6 @@ changes nothing within it.
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
 
 
@@ -72,20 +71,3 @@ class SequenceLayer(nn.Module, ABC):
                 f"{type(self).__name__}: a bidirectional layer needs the whole sequence; "
                 "build it with bidirectional=False to use initial_state, prefill and step"
             )
-
-
-def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x, (B, L, H), with zeros from each sequence's length on, whatever stood there (NaN included)."""
-    if lengths is None:
-        return x
-    padding = ~valid_steps(lengths, x.shape[1])
-    if x.device.type != "cpu":
-        return x.masked_fill(padding.unsqueeze(-1), 0.0)
-    # Filling whole rows touches the padding only; a masked fill takes several times as long.
-    rows = padding.flatten().nonzero().squeeze(1)
-    return x.flatten(0, 1).index_fill(0, rows, 0.0).view_as(x) if len(rows) else x
-
-
-def valid_steps(lengths: Tensor, L: int) -> Tensor:
-    """(B, L) bool: True where step < length."""
-    return torch.arange(L, device=lengths.device) < lengths.unsqueeze(1)

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import diagonal_scan, linear
-from longrange.layers.base import SequenceLayer, zero_padding
+from longrange.kernels import diagonal_scan, linear, zero_padding
+from longrange.layers.base import SequenceLayer
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
 CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]

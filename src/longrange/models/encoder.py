@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from longrange.errors import ConfigError
-from longrange.layers.base import valid_steps
+from longrange.kernels import valid_steps
 from longrange.models.dense import Dense
 from longrange.models.spec import TaskSpec
 from longrange.ssm import lecun_normal

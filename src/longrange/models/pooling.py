@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from longrange.layers.base import zero_padding
+from longrange.kernels import zero_padding
 
 
 def mean(x: Tensor, lengths: Tensor | None) -> Tensor:

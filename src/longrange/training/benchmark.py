@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 from torch import Tensor
@@ -18,7 +17,7 @@ from longrange.data.batch import Batch
 from longrange.errors import ConfigError
 from longrange.kernels import linear
 from longrange.models.spec import TaskSpec
-from longrange.training.build import build_task
+from longrange.training.build import build, build_task
 from longrange.training.callbacks import peak_memory_bytes
 from longrange.training.task import LOSSES
 
@@ -37,7 +36,7 @@ def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]
     """
     if steps < 1 or warmup < 0:
         raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
-    data = instantiate(cfg.data)
+    data = build(cfg.data)
     task = build_task(cfg, data.spec)
     fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision)
     model, optimizer = fabric.setup(task.model, task.algorithm(task.groups()))
@@ -88,7 +87,7 @@ def projections(cfg: DictConfig, *, repeats: int) -> dict[str, Any]:
     Returns:
         Median seconds of both, forward and backward, and their ratio.
     """
-    data = instantiate(cfg.data)
+    data = build(cfg.data)
     H = cfg.model.d_model
     x = torch.randn(data.batch_size, data.spec.max_length, H, requires_grad=True)
     weight = torch.randn(H, H, requires_grad=True)
