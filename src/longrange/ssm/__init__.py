@@ -1,11 +1,58 @@
-"""Pure maths of state-space models on tensors: HiPPO, spectra, discretisation, initial values.
+"""Pure maths of state-space models on tensors: HiPPO, spectra, discretisation, kernels, convolution, initial values.
 
-Symbols, here and everywhere: B batch, L length, H features, N or P state, J blocks; A, B, C, D, Lambda, Delta or dt;
-A_bar and B_bar after discretisation.
+Symbols, here and everywhere: B batch, L length, H features, N or P state, J blocks, M channels, R rank; A, B, C, D,
+Lambda, P, Delta or dt; A_bar and B_bar after discretisation; K kernel.
 """
 
-from longrange.ssm.discretize import DISCRETIZATIONS, bilinear, zoh
-from longrange.ssm.hippo import hippo_n, legs, legs_low_rank
+from longrange.ssm.convolution import causal_convolution, two_sided_convolution
+from longrange.ssm.discretize import DISCRETIZATIONS, bilinear, dss_softmax, zoh
+from longrange.ssm.dplr import (
+    BilinearDPLR,
+    DPLRTransition,
+    double_length,
+    row_to_complex,
+    row_to_real,
+    state_to_complex,
+    state_to_real,
+    truncate,
+    untruncate,
+)
+from longrange.ssm.generating import cauchy_weights, kernel_from_sums, nodes
+from longrange.ssm.hippo import MEASURES, hippo_n, legs, low_rank, nplr
 from longrange.ssm.initial import lecun_normal, log_uniform
+from longrange.ssm.spectra import SPECTRA, spectrum
+from longrange.ssm.transition import DenseTransition, DiagonalTransition, Transition, run_chunks
 
-__all__ = ["DISCRETIZATIONS", "bilinear", "hippo_n", "lecun_normal", "legs", "legs_low_rank", "log_uniform", "zoh"]
+__all__ = [
+    "DISCRETIZATIONS",
+    "MEASURES",
+    "SPECTRA",
+    "BilinearDPLR",
+    "DPLRTransition",
+    "DenseTransition",
+    "DiagonalTransition",
+    "Transition",
+    "bilinear",
+    "cauchy_weights",
+    "causal_convolution",
+    "double_length",
+    "dss_softmax",
+    "hippo_n",
+    "kernel_from_sums",
+    "lecun_normal",
+    "legs",
+    "log_uniform",
+    "low_rank",
+    "nodes",
+    "nplr",
+    "row_to_complex",
+    "row_to_real",
+    "run_chunks",
+    "spectrum",
+    "state_to_complex",
+    "state_to_real",
+    "truncate",
+    "two_sided_convolution",
+    "untruncate",
+    "zoh",
+]
