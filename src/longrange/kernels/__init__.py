@@ -1,9 +1,21 @@
 """The hot loops: of each one reference, one CPU and, later, one GPU version, behind one switch."""
 
 from longrange.kernels.batch_norm import batch_norm
+from longrange.kernels.cauchy import cauchy
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.pointwise import gated, gelu
 from longrange.kernels.scan import diagonal_scan
+from longrange.kernels.vandermonde import vandermonde
 
-__all__ = ["batch_norm", "diagonal_scan", "gated", "gelu", "linear", "valid_steps", "zero_padding"]
+__all__ = [
+    "batch_norm",
+    "cauchy",
+    "diagonal_scan",
+    "gated",
+    "gelu",
+    "linear",
+    "valid_steps",
+    "vandermonde",
+    "zero_padding",
+]
