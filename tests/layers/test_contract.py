@@ -5,18 +5,35 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.layers import S5
+from longrange.layers import S4, S4D, S5
 
 LAYERS = {
     "s5": lambda both: S5(6, 8, 2, bidirectional=both),
     "s5-bilinear": lambda both: S5(6, 8, 2, bidirectional=both, discretization="bilinear", conj_sym=False),
+    "s4": lambda both: S4(6, 8, n_ssm=2, bidirectional=both),
+    "s4-legt-channels": lambda both: S4(
+        6, 6, measure="legt", rank=2, channels=3, bidirectional=both, dt_transform="exp"
+    ),
+    "s4d": lambda both: S4D(6, 8, n_ssm=None, bidirectional=both),
+    "s4d-bilinear-channels": lambda both: S4D(
+        6, 8, init="lin", channels=2, bidirectional=both, discretization="bilinear"
+    ),
+    "s4d-dss": lambda both: S4D(6, 8, init="inv", bidirectional=both, discretization="dss"),
 }
 each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+BOTH_WAYS = [(name, both) for name in LAYERS for both in ([False] if name.startswith("lssl") else [False, True])]
+causal_and_two_sided = pytest.mark.parametrize(
+    ("make", "both"),
+    [pytest.param(LAYERS[name], both, id=f"{name}-{'both' if both else 'causal'}") for name, both in BOTH_WAYS],
+)
 
 
-def build(make, bidirectional=False):
+def build(make, bidirectional=False, dtype=torch.float64):
+    """A layer tuned to 24 steps: the tests run it on shorter and on longer sequences."""
     torch.manual_seed(0)
-    return make(bidirectional).double()
+    layer = make(bidirectional).to(dtype)
+    layer.attune(24)
+    return layer
 
 
 def gradients(y, cotangent, *inputs):
@@ -30,20 +47,19 @@ def test_forward_equals_prefill_of_any_chunks_equals_step(make, cuts, seed):
     layer, draw = build(make), torch.Generator().manual_seed(seed)
     L = sum(cuts)
     u = torch.randn(2, L, 6, generator=draw, dtype=torch.float64, requires_grad=True)
-    cotangent = torch.randn(2, L, 6, generator=draw, dtype=torch.float64)
+    cotangent = torch.randn(2, L, layer.d_output, generator=draw, dtype=torch.float64)
     inputs = [u, *layer.parameters()]
     whole = gradients(layer(u), cotangent, *inputs)
     for sizes in (cuts, [1] * L):
         state, parts = layer.initial_state(2), []
         for chunk in u.split(sizes, dim=1):
             y, state = layer.step(chunk[:, 0], state) if chunk.shape[1] == 1 else layer.prefill(chunk, state)
-            parts.append(y.reshape(chunk.shape))
+            parts.append(y.reshape(2, -1, layer.d_output))
         for ours, twin in zip(gradients(torch.cat(parts, 1), cotangent, *inputs), whole, strict=True):
             torch.testing.assert_close(ours, twin, rtol=1e-9, atol=1e-9)
 
 
-@each_layer
-@pytest.mark.parametrize("both", [False, True])
+@causal_and_two_sided
 def test_padding_changes_nothing(make, both):
     layer = build(make, both)
     u, lengths = torch.randn(3, 20, 6, dtype=torch.float64), torch.tensor([20, 7, 1])
@@ -71,7 +87,7 @@ def test_rate_two_on_a_decimated_signal_gives_the_decimated_output(make):
 
 @each_layer
 def test_bfloat16_autocast_trains_on_odd_lengths(make):
-    layer = make(True)
+    layer = build(make, True, torch.float32)
     u = torch.randn(2, 37, 6, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = layer(u)

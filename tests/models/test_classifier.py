@@ -76,7 +76,7 @@ def test_onehot_encoder_is_a_dense_layer_on_onehot_vectors():
     encoder = Encoder(TOKENS, 8, width=9)
     torch.nn.init.normal_(encoder.map.bias)
     ids = inputs_of(TOKENS, 2, 5)
-    dense = torch.nn.functional.one_hot(ids, 9).float() @ encoder.map.weight + encoder.map.bias
+    dense = torch.nn.functional.one_hot(ids, 9).float() @ encoder.map.table + encoder.map.bias
     torch.testing.assert_close(encoder(ids), dense)
     assert len(list(Encoder(TOKENS, 8, tokens="embedding").parameters())) == 1
 

@@ -68,7 +68,7 @@ def test_a_torch_file_of_something_else(tmp_path, content):
 def test_another_width_names_the_first_tensor(tmp_path, run):
     message = refused(tmp_path, run.best_checkpoint, "model.d_model=6")
     assert "another model (S5, n_layers=2, d_model=8, on ToyTask)" in message
-    assert "encoder.map.weight is (3, 8) in the checkpoint and (3, 6) in this model" in message
+    assert "encoder.map.table is (3, 8) in the checkpoint and (3, 6) in this model" in message
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,51 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 
+class Recurrence(ABC):
+    """A layer discretised once, to run through time step by step or chunk by chunk.
+
+    It holds the tensors computed from the layer's parameters when it was made; gradients flow through them to the
+    parameters, but later changes of the parameters do not reach it.
+    """
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> Tensor:
+        """The state before the first step, for `batch` sequences; real, batch first."""
+
+    @abstractmethod
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step, at a cost that does not depend on how many came before.
+
+        Args:
+            u: (B, H) float.
+            state: as from `initial_state`, `prefill` or `step`.
+        Returns:
+            Output (B, d_output) and the state after this step.
+        """
+
+    @abstractmethod
+    def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """A chunk of each sequence, in parallel, from a state to the state after the chunk.
+
+        Args:
+            u: (B, L, H) float.
+            state: as from `initial_state`, `prefill` or `step`.
+        Returns:
+            Outputs (B, L, d_output) and the state after step L.
+        """
+
+
 class SequenceLayer(nn.Module, ABC):
-    """Maps a sequence (B, L, H) to a sequence (B, L, H), in parallel or step by step.
+    """Maps a sequence (B, L, H) to a sequence (B, L, d_output), in parallel or step by step.
 
     Attributes:
-        d_model: H, the number of features.
+        d_model: H, the number of input features.
+        d_output: features out: M H for a layer of M channels per feature, channel by channel; H for all others.
         bidirectional: the output at a step depends on later steps too; then there is no recurrent mode.
     """
 
     d_model: int
+    d_output: int
     bidirectional: bool
 
     @abstractmethod
@@ -29,45 +65,40 @@ class SequenceLayer(nn.Module, ABC):
             lengths: valid steps of each sequence, (B,) int64; all L where None.
             rate: factor on the time step; 2.0 runs a model on data of half its training sample rate.
         Returns:
-            (B, L, H) float; zero-input response of the layer beyond `lengths`, to be ignored.
+            (B, L, d_output) float; zero-input response of the layer beyond `lengths`, to be ignored.
         """
 
-    @abstractmethod
-    def initial_state(self, batch: int) -> Tensor:
-        """The state before the first step, for `batch` sequences; real, batch first."""
+    def attune(self, max_length: int) -> None:
+        """Prepare the parameters for sequences of up to max_length steps; a model calls it once, when it is built.
 
-    @abstractmethod
-    def prefill(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
-        """A chunk of each sequence, in parallel, from a state to the state after the chunk.
+        A layer whose parameters do not depend on the length does nothing.
+        """
 
-        Args:
-            u: (B, L, H) float.
-            state: as from `initial_state`, `prefill` or `step`.
-            rate: as in `forward`.
-        Returns:
-            Outputs (B, L, H) and the state after step L.
+    def recurrence(self, rate: float = 1.0) -> Recurrence:
+        """The layer's recurrent mode, discretised for a time step of `rate` times the learned one.
+
         Raises:
             ValueError: the layer is bidirectional.
         """
-
-    def step(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
-        """One time step, at a cost that does not depend on how many came before.
-
-        Args:
-            u: (B, H) float.
-            state: as from `initial_state`, `prefill` or `step`.
-            rate: as in `forward`.
-        Returns:
-            Output (B, H) and the state after this step.
-        Raises:
-            ValueError: the layer is bidirectional.
-        """
-        y, state = self.prefill(u.unsqueeze(1), state, rate)
-        return y.squeeze(1), state
-
-    def _refuse_if_bidirectional(self) -> None:
         if self.bidirectional:
             raise ValueError(
                 f"{type(self).__name__}: a bidirectional layer needs the whole sequence; "
-                "build it with bidirectional=False to use initial_state, prefill and step"
+                "build it with bidirectional=False to run it step by step"
             )
+        return self._recurrence(rate)
+
+    @abstractmethod
+    def _recurrence(self, rate: float) -> Recurrence:
+        """As `recurrence`, for a layer that is not bidirectional."""
+
+    def initial_state(self, batch: int) -> Tensor:
+        """See `Recurrence.initial_state`."""
+        return self.recurrence().initial_state(batch)
+
+    def prefill(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.prefill`."""
+        return self.recurrence(rate).prefill(u, state)
+
+    def step(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.step`; in a loop, make the recurrence once and call its `step`."""
+        return self.recurrence(rate).step(u, state)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from longrange.kernels import diagonal_scan, linear, zero_padding
-from longrange.layers.base import SequenceLayer
+from longrange.layers.base import Recurrence, SequenceLayer
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
 CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
@@ -56,7 +56,7 @@ class S5(SequenceLayer):
     ):
         super().__init__()
         _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max)
-        self.d_model, self.d_state, self.bidirectional = d_model, d_state, bidirectional
+        self.d_model, self.d_output, self.d_state, self.bidirectional = d_model, d_model, d_state, bidirectional
         self.discretization, self.conj_sym, self.clip_eigs = discretization, conj_sym, clip_eigs
         Lambda, V = _block_hippo_n(d_state, n_blocks, conj_sym)
         self.Lambda_re = _parameter(Lambda.real)
@@ -70,18 +70,12 @@ class S5(SequenceLayer):
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`."""
         u = zero_padding(u, lengths)
-        return self._read_out(self._states(u, None, rate), u)
+        system = self._recurrence(rate)
+        return system.outputs(system.states(u, None, bidirectional=self.bidirectional), u)
 
-    def initial_state(self, batch: int) -> Tensor:
-        """(batch, 2, p) zeros: real and imaginary parts of the kept states."""
-        self._refuse_if_bidirectional()
-        return self.Lambda_re.new_zeros(batch, 2, len(self.Lambda_re))
-
-    def prefill(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
-        """See `SequenceLayer.prefill`; the state is (B, 2, p)."""
-        self._refuse_if_bidirectional()
-        x = self._states(u, state.unsqueeze(1), rate)
-        return self._read_out(x, u), x[:, -1, 0]
+    def _recurrence(self, rate: float) -> "S5Recurrence":
+        A_bar, B_bar = self.discretized(rate)
+        return S5Recurrence(_parts(A_bar), _parts(B_bar).flatten(0, 1), self._output_matrix(), self.D)
 
     def discretized(self, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """The discrete system at a time step of `rate` times the learned one.
@@ -94,18 +88,51 @@ class S5(SequenceLayer):
         A_bar, gain = rule(torch.complex(real, self.Lambda_im), rate * self.log_step.exp())
         return A_bar, gain.unsqueeze(-1) * torch.view_as_complex(self.B)
 
-    def _states(self, u: Tensor, initial: Tensor | None, rate: float) -> Tensor:
-        """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
-        A_bar, B_bar = self.discretized(rate)
-        Bu = linear(u, _parts(B_bar).flatten(0, 1)).to(A_bar.real.dtype).unflatten(-1, (2, -1))
-        return diagonal_scan(_parts(A_bar), Bu, initial, bidirectional=self.bidirectional)
-
-    def _read_out(self, x: Tensor, u: Tensor) -> Tensor:
-        """gain Re(C x) + D u over all directions, as one real matrix product."""
+    def _output_matrix(self) -> Tensor:
+        """(H, directions 2 p): gain Re(C x) over all directions as one real matrix product."""
         gain = 2.0 if self.conj_sym else 1.0
         parts = self.C * self.C.new_tensor([gain, -gain])
-        weight = parts.unflatten(1, (x.shape[2], -1)).transpose(2, 3).flatten(1)
-        return torch.addcmul(linear(x.flatten(2), weight), self.D, u)
+        return parts.unflatten(1, (1 + self.bidirectional, -1)).transpose(2, 3).flatten(1)
+
+
+class S5Recurrence(Recurrence):
+    """S5 with its matrices discretised and in real form; the state is (B, 2, p), real and imaginary parts.
+
+    Args:
+        A_bar: (2, p).
+        B_bar: (2 p, H).
+        C: (H, directions 2 p), with the gain in it.
+        D: (H,).
+    """
+
+    def __init__(self, A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor):
+        self.A_bar, self.B_bar, self.C, self.D = A_bar, B_bar, C, D
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(batch, 2, p) zeros."""
+        return self.A_bar.new_zeros(batch, *self.A_bar.shape)
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.step`."""
+        Bu = (u @ self.B_bar.T).unflatten(-1, (2, -1))
+        re, im = state.unbind(1)
+        a_re, a_im = self.A_bar
+        state = torch.stack([a_re * re - a_im * im, a_re * im + a_im * re], dim=1) + Bu
+        return torch.addcmul(state.flatten(1) @ self.C.T, self.D, u), state
+
+    def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.prefill`."""
+        x = self.states(u, state.unsqueeze(1), bidirectional=False)
+        return self.outputs(x, u), x[:, -1, 0]
+
+    def states(self, u: Tensor, initial: Tensor | None, *, bidirectional: bool) -> Tensor:
+        """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
+        Bu = linear(u, self.B_bar).to(self.A_bar.dtype).unflatten(-1, (2, -1))
+        return diagonal_scan(self.A_bar, Bu, initial, bidirectional=bidirectional)
+
+    def outputs(self, x: Tensor, u: Tensor) -> Tensor:
+        """C x + D u, (B, L, H)."""
+        return torch.addcmul(linear(x.flatten(2), self.C), self.D, u)
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:

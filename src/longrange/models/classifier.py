@@ -1,5 +1,6 @@
 """The model of every task: encoder, a stack of residual blocks, pooling over time, head."""
 
+import copy
 from collections.abc import Callable
 from typing import Literal
 
@@ -25,6 +26,7 @@ class SequenceClassifier(nn.Module):
         block: builds one residual block from H and its layer.
         encoder: builds the encoder from the task and H.
         pooling: "mean" over the valid steps or the "last" one.
+        final_norm: a norm after the stack, of the blocks' kind; pre-norm S4 models have one.
     Raises:
         ConfigError: sizes below one, an unknown pooling, or arguments that a part refuses.
     """
@@ -39,6 +41,7 @@ class SequenceClassifier(nn.Module):
         block: Callable[[int, SequenceLayer], ResidualBlock] = ResidualBlock,
         encoder: Callable[[TaskSpec, int], Encoder] = Encoder,
         pooling: Literal["mean", "last"] = "mean",
+        final_norm: bool = False,
     ):
         super().__init__()
         if min(d_model, n_layers) < 1:
@@ -48,9 +51,13 @@ class SequenceClassifier(nn.Module):
         self.spec, self.pool = spec, POOLINGS[pooling]
         self.encoder = encoder(spec, d_model)
         try:
-            self.blocks = nn.ModuleList(block(d_model, layer(d_model)) for _ in range(n_layers))
+            blocks = [block(d_model, layer(d_model)) for _ in range(n_layers)]
         except ValueError as problem:
             raise ConfigError(f"model: {problem}") from problem
+        for built in blocks:
+            built.layer.attune(spec.max_length)
+        self.blocks = nn.ModuleList(blocks)
+        self.final_norm = copy.deepcopy(blocks[-1].norm) if final_norm else None
         self.head = make_head(spec, d_model)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
@@ -66,4 +73,6 @@ class SequenceClassifier(nn.Module):
         x = self.encoder(inputs, lengths)
         for block in self.blocks:
             x = block(x, lengths, rate)
+        if self.final_norm is not None:
+            x = self.final_norm(x, lengths)
         return self.head(self.pool(x, lengths))

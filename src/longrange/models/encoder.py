@@ -53,9 +53,9 @@ class _Table(nn.Module):
     def __init__(self, rows: int, d_model: int, tokens: str):
         super().__init__()
         onehot = tokens == "onehot"
-        self.weight = nn.Parameter(lecun_normal(rows, d_model, fan_in=rows) if onehot else torch.randn(rows, d_model))
+        self.table = nn.Parameter(lecun_normal(rows, d_model, fan_in=rows) if onehot else torch.randn(rows, d_model))
         self.bias = nn.Parameter(torch.zeros(d_model)) if onehot else None
 
     def forward(self, ids: Tensor) -> Tensor:
         # Adding the bias to the few rows is cheaper than adding it to every step.
-        return F.embedding(ids, self.weight if self.bias is None else self.weight + self.bias)
+        return F.embedding(ids, self.table if self.bias is None else self.table + self.bias)

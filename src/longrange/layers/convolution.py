@@ -1,0 +1,54 @@
+"""What S4, S4D and LSSL share: a state-space system of one input and M outputs for each feature, run as a convolution.
+
+    y_t = sum_j K_j u_{t-j} + D u_t
+
+and, where bidirectional, sum_j K'_j u_{t+1+j} besides, with a C of its own: the second part starts at the next step.
+The input is a sequence, the kernel as long as it is, and the products are taken in the frequency domain.
+"""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from longrange.kernels import zero_padding
+from longrange.layers.base import SequenceLayer
+from longrange.ssm import causal_convolution, two_sided_convolution
+
+
+class ConvolutionLayer(SequenceLayer):
+    """A layer whose features are convolved each with kernels of its own.
+
+    Attributes:
+        channels: M, outputs per feature.
+        D: (M, H), the weight of the current input.
+    """
+
+    channels: int
+    D: nn.Parameter
+
+    @property
+    def directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @abstractmethod
+    def kernel(self, length: int, rate: float = 1.0) -> Tensor:
+        """The convolution kernels without D.
+
+        Args:
+            length: L, steps.
+            rate: factor on the time step.
+        Returns:
+            (directions M, H, L) float; those of the forward direction first.
+        """
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
+        """See `SequenceLayer.forward`; kernels and transforms keep the parameters' precision under autocast."""
+        u = zero_padding(u, lengths)
+        with torch.autocast(u.device.type, enabled=False):
+            forwards, *backwards = self.kernel(u.shape[1], rate).unflatten(0, (self.directions, -1))
+            # D u costs no pass over memory as the kernel's first entry.
+            forwards = torch.cat([forwards[..., :1] + self.D.unsqueeze(-1), forwards[..., 1:]], dim=-1)
+            y = two_sided_convolution(u, forwards, *backwards) if backwards else causal_convolution(u, forwards)
+        return y.flatten(2)

@@ -1,0 +1,57 @@
+"""The recurrent mode of layers with one system per feature: x_t = A_bar x_{t-1} + B_bar u_t, y_t = C x_t + D u_t."""
+
+import torch
+from torch import Tensor
+
+from longrange.layers.base import Recurrence
+from longrange.ssm import DiagonalTransition, Transition, run_chunks
+
+
+class FeatureRecurrence(Recurrence):
+    """H systems of one input and M outputs; the state is (B, H, N) real.
+
+    Args:
+        transition: A_bar.
+        B_bar: (H, N).
+        C: (M, H, N).
+        D: (M, H).
+    """
+
+    def __init__(self, transition: Transition, B_bar: Tensor, C: Tensor, D: Tensor):
+        self.transition, self.B_bar, self.C, self.D = transition, B_bar, C, D
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(batch, H, N) zeros."""
+        return self.B_bar.new_zeros(batch, *self.B_bar.shape)
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.step`."""
+        state = torch.addcmul(self.transition.apply(state), self.B_bar, u.unsqueeze(-1))
+        y = torch.einsum("mhn,bhn->bmh", self.C, state)
+        return torch.addcmul(y, self.D, u.unsqueeze(1)).flatten(1), state
+
+    def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Recurrence.prefill`."""
+        y, state = run_chunks(self.transition, self.B_bar, self.C, u.to(self.B_bar.dtype), state)
+        return torch.addcmul(y, self.D, u.unsqueeze(2)).flatten(2), state
+
+    def diagonalized(self, dense: Tensor) -> "FeatureRecurrence":
+        """The same systems in the eigenbasis of A_bar, N complex states each.
+
+        Args:
+            dense: A_bar, (H, N, N) real.
+        Raises:
+            ValueError: the eigenvectors lie too close to each other for the precision of `dense`.
+        """
+        Lambda, V = torch.linalg.eig(dense.double())
+        worst = torch.linalg.cond(V).max().item()
+        if not worst * torch.finfo(dense.dtype).eps < 1e-4:
+            raise ValueError(
+                f"A_bar has eigenvectors of condition {worst:.1e}, too close to be told apart in {dense.dtype}; "
+                "step with `recurrence` instead"
+            )
+        B = torch.linalg.solve(V, self.B_bar.to(V.dtype).unsqueeze(-1)).squeeze(-1)
+        C = torch.einsum("mhi,hij->mhj", self.C.to(V.dtype), V)
+        parts = torch.stack([Lambda.real, Lambda.imag]).to(dense.dtype)
+        column, row = (torch.cat([z.real, sign * z.imag], dim=-1).to(dense.dtype) for z, sign in ((B, 1), (C, -1)))
+        return FeatureRecurrence(DiagonalTransition(parts), column, row, self.D)

@@ -1,0 +1,140 @@
+"""S4: one single-input state-space system per feature, its state matrix diagonal plus low-rank.
+
+The kernel comes from a truncated generating function at the roots of unity, in O(N + L) memory and
+O(N L) simple operations: Cauchy products, the Woodbury identity, one inverse transform. Source: S4 (arXiv 2111.00396),
+section 3, with the P P^* form of SaShiMi (arXiv 2202.09729), which keeps the spectrum in the left half-plane.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from longrange.kernels import cauchy
+from longrange.layers.recurrence import FeatureRecurrence
+from longrange.layers.spectral import AttunedLength, DtTransform, SpectralLayer, parts
+from longrange.ssm import (
+    BilinearDPLR,
+    DPLRTransition,
+    cauchy_weights,
+    double_length,
+    kernel_from_sums,
+    nodes,
+    nplr,
+    row_to_complex,
+    row_to_real,
+    state_to_real,
+    truncate,
+    untruncate,
+)
+
+
+class S4(SpectralLayer):
+    """The S4 layer, without the activation that follows it in a block.
+
+    Parameters: those of `SpectralLayer` and P (R, S, N/2, 2). C is stored truncated, C (I - A_bar^L), for the length L
+    that the layer is attuned to; shorter kernels are cut from that one, longer ones cost dense powers of A_bar.
+
+    Args:
+        d_model: H, features in.
+        d_state: N, the real state size, even.
+        l_max: L, the longest sequence; None: to be given by `attune` before use.
+        measure: of the initial HiPPO matrix: "legs", "legt" or "fourier".
+        rank: R, of the low-rank part; "legt" needs 2.
+        n_ssm: S, copies of the dynamics; None: one per feature.
+        channels: M, outputs per feature; the layer's output has M H features.
+        bidirectional: a two-sided kernel.
+        dt_min: smallest initial time step.
+        dt_max: largest initial time step.
+        dt_transform: "softplus" or "exp".
+    Raises:
+        ValueError: sizes that do not divide, or values out of range.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int = 64,
+        *,
+        l_max: int | None = None,
+        measure: str = "legs",
+        rank: int = 1,
+        n_ssm: int | None = 1,
+        channels: int = 1,
+        bidirectional: bool = False,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        dt_transform: DtTransform = "softplus",
+    ):
+        Lambda, P, B, _ = nplr(measure, d_state, rank)
+        super().__init__(
+            d_model,
+            Lambda,
+            B,
+            n_ssm=n_ssm,
+            channels=channels,
+            bidirectional=bidirectional,
+            dt_min=dt_min,
+            dt_max=dt_max,
+            dt_transform=dt_transform,
+        )
+        S = self.B.shape[0]
+        self.P = nn.Parameter(torch.view_as_real(P).to(self.B.dtype).unsqueeze(1).repeat(1, S, 1, 1))
+        self.length = AttunedLength()
+        if l_max is not None:
+            self.attune(l_max)
+
+    @torch.no_grad()
+    def attune(self, max_length: int) -> None:
+        """Store C truncated to max_length; the system itself stays as it is."""
+        A_bar = self._system(1.0, torch.float64).dense()
+        C = row_to_real(self.output_weights()).double()
+        if self.length.value:
+            C = untruncate(C, A_bar, self.length.value)
+        self.length.set(max_length)
+        self.C.copy_(torch.view_as_real(row_to_complex(truncate(C, A_bar, max_length))))
+
+    def kernel(self, length: int, rate: float = 1.0) -> Tensor:
+        """See `ConvolutionLayer.kernel`."""
+        L, C = self._tuned_to(length, rate)
+        dt = self.time_steps(rate)
+        weights = cauchy_weights(self.input_weights(), C, self._low_rank(), dt.squeeze(-1))
+        y = nodes(L, dt.dtype, dt.device)
+        sums = cauchy(parts(weights.flatten(0, 1)).movedim(0, 1), parts(dt * self.poles()), y)
+        sums = torch.complex(*sums.unbind(1)).unflatten(0, weights.shape[:2])
+        return kernel_from_sums(sums, weights, y, L)[..., :length]
+
+    def diagonal_recurrence(self, rate: float = 1.0) -> FeatureRecurrence:
+        """The recurrent mode in the eigenbasis of A_bar, where a step is a product of N complex numbers.
+
+        Raises:
+            ValueError: the layer is bidirectional, or the eigenvectors are too close to each other to be used; HiPPO
+                matrices of more than a few states are such.
+        """
+        running = self.recurrence(rate)
+        assert isinstance(running, FeatureRecurrence)
+        return running.diagonalized(self._system(rate).dense())
+
+    def _recurrence(self, rate: float) -> FeatureRecurrence:
+        system = self._system(rate)
+        # (I - A_bar^L) is close to singular for slow systems: single precision would lose C.
+        A_bar = self._system(rate, torch.float64).dense()
+        C = untruncate(row_to_real(self.output_weights()).double(), A_bar, self.length.at(rate))
+        B_bar = state_to_real(system.input(self.input_weights()))
+        return FeatureRecurrence(DPLRTransition(system), B_bar, C.to(self.D.dtype), self.D)
+
+    def _tuned_to(self, length: int, rate: float) -> tuple[int, Tensor]:
+        """A length that holds `length` steps, and C truncated to it."""
+        L, C = self.length.at(rate), self.output_weights()
+        while length > L:
+            C = row_to_complex(double_length(row_to_real(C), self._system(rate).dense(), L))
+            L = 2 * L
+        return L, C
+
+    def _low_rank(self) -> Tensor:
+        """P, (R, H, N/2) complex."""
+        return self._over_features(torch.view_as_complex(self.P))
+
+    def _system(self, rate: float, dtype: torch.dtype | None = None) -> BilinearDPLR:
+        """The discrete system, in another precision if one is given."""
+        dt = self.time_steps(rate).squeeze(-1).to(dtype)
+        exact = dt.dtype.to_complex()
+        return BilinearDPLR(self.poles().to(exact), self._low_rank().to(exact), dt)
