@@ -1,12 +1,14 @@
 """The one setting that decides which version of every kernel runs, and the one place that reads it."""
 
+import os
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
 
 from longrange.errors import ConfigError, nearest
 
-Backend = Literal["auto", "reference", "cpu"]
+Backend = Literal["auto", "reference", "cpu", "triton"]
 
 _selected: str = "auto"
 
@@ -15,8 +17,8 @@ def select(backend: str) -> None:
     """Choose the version for the whole process, until chosen again.
 
     Args:
-        backend: "auto" (the fastest there is for the tensors' device), "reference" (plain torch, any device), or
-            "cpu" (Numba and oneDNN, CPU only).
+        backend: "auto" (the fastest there is for the tensors' device), "reference" (plain torch, any device), "cpu"
+            (Numba and oneDNN, CPU only), or "triton" (CUDA; the CPU in Triton's interpreter).
     Raises:
         ConfigError: an unknown backend.
     """
@@ -27,13 +29,35 @@ def select(backend: str) -> None:
 
 
 def resolve(device: torch.device) -> str:
-    """The version that runs on `device`: "reference" or "cpu".
+    """The version that runs on `device`: "reference", "cpu" or "triton".
+
+    Triton itself is imported by the first kernel that runs, not here.
 
     Raises:
         ConfigError: the selected version cannot run there.
     """
     if _selected == "auto":
-        return "cpu" if device.type == "cpu" else "reference"
+        return _fastest(device)
     if _selected == "cpu" and device.type != "cpu":
         raise ConfigError(f"backend=cpu: the tensors are on {device}; use backend=auto")
+    if _selected == "triton":
+        _check_triton(device)
     return _selected
+
+
+def _fastest(device: torch.device) -> str:
+    if device.type == "cpu":
+        return "cpu"
+    return "triton" if device.type == "cuda" and _has_triton() else "reference"
+
+
+def _check_triton(device: torch.device) -> None:
+    if not _has_triton():
+        raise ConfigError("backend=triton: Triton is missing; pip install triton, or use backend=auto")
+    interpreted = device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    if device.type != "cuda" and not interpreted:
+        raise ConfigError(f"backend=triton: the tensors are on {device}; use backend=auto")
+
+
+def _has_triton() -> bool:
+    return find_spec("triton") is not None

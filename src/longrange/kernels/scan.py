@@ -5,11 +5,13 @@ innermost axis is contiguous and every product is a real one. Source: S5 (arXiv 
 parallel scan computes the same states.
 """
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from longrange.kernels import backend
-from longrange.kernels.scan_cpu import scan_backward, scan_forward
+from longrange.kernels import backend, scan_cpu
 from longrange.kernels.scan_reference import diagonal_scan_reference
 
 
@@ -32,19 +34,28 @@ def diagonal_scan(
     """
     if initial is None:
         initial = Bu.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
-    if backend.resolve(Bu.device) == "reference":
+    version = backend.resolve(Bu.device)
+    if version == "reference":
         return diagonal_scan_reference(A_bar, Bu, initial, bidirectional)
-    return _CpuScan.apply(A_bar, Bu, initial, bidirectional)
+    return _Scan.apply(A_bar, Bu, initial, bidirectional, _triton() if version == "triton" else scan_cpu)
 
 
-class _CpuScan(torch.autograd.Function):
+def _triton() -> ModuleType:
+    from longrange.kernels import scan_triton  # late: Triton may not be installed
+
+    return scan_triton
+
+
+class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A_bar, Bu, initial, bidirectional):
-        x = scan_forward(A_bar, Bu, initial, bidirectional)
+    def forward(ctx, A_bar, Bu, initial, bidirectional, kernels):
+        x = kernels.scan_forward(A_bar, Bu, initial, bidirectional)
         ctx.save_for_backward(A_bar, x, initial)
+        ctx.kernels = kernels
         return x
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_x):
         A_bar, x, initial = ctx.saved_tensors
-        return *scan_backward(A_bar, x, initial, grad_x), None
+        return *ctx.kernels.scan_backward(A_bar, x, initial, grad_x), None, None
