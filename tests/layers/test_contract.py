@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.layers import S4, S4D, S5
+from longrange.layers import LSSL, S4, S4D, S5
 
 LAYERS = {
     "s5": lambda both: S5(6, 8, 2, bidirectional=both),
@@ -19,6 +19,8 @@ LAYERS = {
         6, 8, init="lin", channels=2, bidirectional=both, discretization="bilinear"
     ),
     "s4d-dss": lambda both: S4D(6, 8, init="inv", bidirectional=both, discretization="dss"),
+    "lssl": lambda both: LSSL(6, 8),
+    "lssl-fixed-channels": lambda both: LSSL(6, 8, channels=2, trainable=False),
 }
 each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 BOTH_WAYS = [(name, both) for name in LAYERS for both in ([False] if name.startswith("lssl") else [False, True])]
@@ -95,3 +97,15 @@ def test_bfloat16_autocast_trains_on_odd_lengths(make):
     exact = layer(u)
     assert (y.float() - exact).abs().max() < 0.05 * exact.abs().max()
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in layer.parameters())
+
+
+@each_layer
+def test_the_recurrent_mode_keeps_float32_under_autocast(make):
+    layer = build(make, dtype=torch.float32)
+    u = torch.randn(2, 30, 6)
+    with torch.no_grad():
+        exact, _ = layer.prefill(u, layer.initial_state(2))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y, state = layer.prefill(u, layer.initial_state(2))
+    assert (y - exact).abs().max() < 0.05 * exact.abs().max()
+    assert state.dtype == torch.float32

@@ -26,14 +26,22 @@ class FeatureRecurrence(Recurrence):
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`."""
-        state = torch.addcmul(self.transition.apply(state), self.B_bar, u.unsqueeze(-1))
-        y = torch.einsum("mhn,bhn->bmh", self.C, state)
-        return torch.addcmul(y, self.D, u.unsqueeze(1)).flatten(1), state
+        with self._full_precision():
+            return self._step(u.to(self.D.dtype), state)
 
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
-        y, state = run_chunks(self.transition, self.B_bar, self.C, u.to(self.B_bar.dtype), state)
-        return torch.addcmul(y, self.D, u.unsqueeze(2)).flatten(2), state
+        with self._full_precision():
+            y, state = run_chunks(self.transition, self.B_bar, self.C, u.to(self.D.dtype), state)
+            return torch.addcmul(y, self.D, u.unsqueeze(2)).flatten(2), state
+
+    def _full_precision(self) -> torch.autocast:
+        return torch.autocast(self.D.device.type, enabled=False)
+
+    def _step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.addcmul(self.transition.apply(state), self.B_bar, u.unsqueeze(-1))
+        y = torch.einsum("mhn,bhn->bmh", self.C, state)
+        return torch.addcmul(y, self.D, u.unsqueeze(1)).flatten(1), state
 
     def diagonalized(self, dense: Tensor) -> "FeatureRecurrence":
         """The same systems in the eigenbasis of A_bar, N complex states each.

@@ -8,6 +8,7 @@ P^* x = 2 Re sum conj(P) x and outputs y = 2 Re sum C x. As a real system the st
 import torch
 from torch import Tensor
 
+from longrange.ssm.dense import inverse
 from longrange.ssm.transition import DenseTransition, Transition
 
 
@@ -97,7 +98,8 @@ def truncate(C: Tensor, A_bar: Tensor, L: int) -> Tensor:
 def untruncate(C_tilde: Tensor, A_bar: Tensor, L: int) -> Tensor:
     """C of C_tilde = C (I - A_bar^L); shapes as in `truncate`."""
     kept = torch.eye(A_bar.shape[-1], dtype=A_bar.dtype, device=A_bar.device) - torch.linalg.matrix_power(A_bar, L)
-    return torch.linalg.solve(kept, C_tilde.transpose(0, 1), left=False).transpose(0, 1)
+    # A_bar contracts, as P P^* and -Re Lambda are positive: what `inverse` asks for.
+    return torch.einsum("mhi,hij->mhj", C_tilde, inverse(kept))
 
 
 def double_length(C_tilde: Tensor, A_bar: Tensor, L: int) -> Tensor:

@@ -8,6 +8,7 @@ rows C A^t of a chunk cost one product with A, A^2, A^4, ... each.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -211,26 +212,30 @@ def kernel(transition: Transition, B: Tensor, C: Tensor, L: int) -> Tensor:
     Returns:
         (M, H, L).
     """
-    return KernelTable(transition, B, _log_chunk(L)).kernel(C, L)
+    return KernelTable.of(transition, B, _log_chunk(L)).kernel(C, L)
 
 
+@dataclass(frozen=True)
 class KernelTable:
-    """What kernels of any length need of A and B: the columns A^t B for t < T = 2^k, and A^T.
+    """What kernels of any length need of A and B.
 
-    Args:
-        transition: A.
-        B: (H, N).
-        k: log2 T. A kernel of L steps costs L / T products of rows with A^T, one after another.
+    Attributes:
+        columns: A^t B for t < T, (H, N, T).
+        block: A^T.
     """
 
-    def __init__(self, transition: Transition, B: Tensor, k: int):
-        self._columns, self._block = transition.krylov(B, 1 << k), transition.doubled(k)
+    columns: Tensor
+    block: Transition
+
+    @classmethod
+    def of(cls, transition: Transition, B: Tensor, k: int) -> "KernelTable":
+        """The table with T = 2^k; a kernel of L steps then takes L / T products with A^T, one after another."""
+        return cls(transition.krylov(B, 1 << k), transition.doubled(k))
 
     def kernel(self, C: Tensor, L: int) -> Tensor:
-        """(M, H, L) for rows C, (M, H, N): rows C A^(j T) times the columns."""
-        T = self._columns.shape[-1]
-        rows = self._block.orbit(C, -(-L // T)).transpose(0, 1)
-        K = rows.flatten(1, 2) @ self._columns
+        """C A^l B, (M, H, L), for C (M, H, N): rows C A^(j T) times the columns."""
+        rows = self.block.orbit(C, -(-L // self.columns.shape[-1])).transpose(0, 1)
+        K = rows.flatten(1, 2) @ self.columns
         return K.unflatten(1, rows.shape[1:3]).flatten(2)[..., :L].transpose(0, 1)
 
 

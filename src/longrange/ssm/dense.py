@@ -1,0 +1,80 @@
+"""Discretisation of dense systems x' = A x + B u with a time step per feature, and the inverse it needs.
+
+Sources: LSSL (arXiv 2110.13985), section 2 and appendix C, for the generalised bilinear transform.
+"""
+
+import torch
+from torch import Tensor
+
+# Matrices up to this size are inverted as a whole, larger ones by quarters: LAPACK's inverse of a batch of large ones
+# takes three times as long as the products of the quarters, and that of torch 2.13 with MKL returns wrong values for
+# N above 128 once torch.set_num_threads has been called.
+_WHOLE = 16
+
+
+def gbt(A: Tensor, B: Tensor, dt: Tensor, alpha: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Generalised bilinear transform: (1 - alpha dt A) x_k = (1 + (1 - alpha) dt A) x_{k-1} + dt B u_k.
+
+    Args:
+        A: (N, N) or (H, N, N), stable: see `inverse`.
+        B: (N,) or (H, N).
+        dt: time steps, (H,).
+        alpha: 0 for Euler's rule, 1/2 for the bilinear rule, 1 for the backward Euler rule.
+    Returns:
+        A_bar, (H, N, N), and B_bar, (H, N).
+    """
+    step = dt.view(-1, 1, 1) * A
+    B_step = (dt.unsqueeze(-1) * B).unsqueeze(-1)
+    identity = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    if alpha == 0:
+        return identity + step, B_step.squeeze(-1)
+    implicit = inverse(identity - alpha * step)
+    # The explicit half is (1 - (1 - alpha) (1 - alpha step)) / alpha: no further product is needed.
+    return (implicit - (1 - alpha) * identity) / alpha, (implicit @ B_step).squeeze(-1)
+
+
+def zoh(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero-order hold: the exponential of the system with its constant input as one more state.
+
+    Args:
+        A: (N, N) or (H, N, N).
+        B: (N,) or (H, N).
+        dt: time steps, (H,).
+    Returns:
+        A_bar, (H, N, N), and B_bar, (H, N).
+    """
+    N = A.shape[-1]
+    rows = torch.cat([A.expand(len(dt), N, N), B.expand(len(dt), N).unsqueeze(-1)], dim=-1)
+    step = dt.view(-1, 1, 1) * torch.nn.functional.pad(rows, (0, 0, 0, 1))
+    exponential = torch.linalg.matrix_exp(step)
+    return exponential[:, :N, :N], exponential[:, :N, N]
+
+
+def inverse(A: Tensor) -> Tensor:
+    """Inverses of a batch of matrices, with gradients (of first order).
+
+    Elimination is by blocks and without exchange of rows. That is safe where x^T S A x > 0 for a positive diagonal S
+    and all x, which holds for 1 - c A with c > 0 and A any HiPPO matrix.
+
+    Args:
+        A: (H, N, N).
+    Returns:
+        (H, N, N).
+    """
+    with torch.no_grad():
+        X = _inverse_by_quarters(A)
+    # A step of Newton's method: it removes most of the rounding error, and its gradient is that of the inverse.
+    return X + X @ (torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - A @ X)
+
+
+def _inverse_by_quarters(A: Tensor) -> Tensor:
+    """As `inverse`, from the inverse of one quarter and that of the rest without it, its Schur complement."""
+    if A.shape[-1] <= _WHOLE:
+        return torch.linalg.inv(A)
+    n = A.shape[-1] // 2
+    (a, b), (c, d) = (rows.tensor_split([n], dim=-1) for rows in A.tensor_split([n], dim=-2))
+    a = _inverse_by_quarters(a)
+    left, right = c @ a, a @ b
+    rest = _inverse_by_quarters(d - left @ b)
+    below = -rest @ left
+    return torch.cat([torch.cat([a - right @ below, -right @ rest], -1), torch.cat([below, rest], -1)], -2)
