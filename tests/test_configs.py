@@ -63,7 +63,7 @@ def test_refused_keys_sees_a_misspelt_argument():
 
 def test_an_experiment_overrides_groups_and_the_command_line_overrides_it():
     published = compose("train", ["experiment=listops/s5"])
-    changed = compose("train", ["experiment=listops/s5", "model.n_layers=2", "optimizer=adamw"])
+    changed = compose("train", ["experiment=listops/s5", "model.n_layers=2", "optimizer=s5_noBCdecay"])
     assert published.model.n_layers == 8
     assert changed.model.n_layers == 2
     assert changed.optimizer.rules != published.optimizer.rules

@@ -14,7 +14,7 @@ from longrange.training.groups import Rule, groups_table, parameter_groups, rule
 
 SPEC = TaskSpec("toy", "tokens", input_size=3, output_size=2, max_length=8)
 S5_PARAMETERS = {"Lambda_re", "Lambda_im", "log_step", "B", "C", "D"}
-LR, SSM_LR, DECAY = 0.5, 0.25, 0.125
+LR, SSM_LR, DT_LR, DECAY = 0.5, 0.25, 0.375, 0.125
 
 # Parameters of the S5 layer by (learning rate, weight decay); the published groups.
 OPTION_SETS = {
@@ -36,9 +36,22 @@ OPTION_SETS = {
         (LR, DECAY): {"B", "C", "D"},
     },
     "s5_noBCdecay": {(SSM_LR, 0.0): S5_PARAMETERS},
-    "adamw": {
-        (SSM_LR, 0.0): {"Lambda_re", "Lambda_im", "log_step", "B"},
+}
+OTHERS = {
+    ("s4", "s4"): {
+        (DT_LR, 0.0): {"inv_dt"},
+        (SSM_LR, 0.0): {"A_real", "A_imag", "B", "P"},
         (LR, DECAY): {"C", "D"},
+    },
+    ("s4d", "s4"): {
+        (DT_LR, 0.0): {"inv_dt"},
+        (SSM_LR, 0.0): {"A_real", "A_imag", "B"},
+        (LR, DECAY): {"C", "D"},
+    },
+    ("lssl", "lssl"): {
+        (SSM_LR, 0.0): {"B", "structure"},
+        (DT_LR, 0.0): {"log_dt"},
+        (LR, 0.0): {"C", "D"},
     },
 }
 
@@ -59,29 +72,51 @@ def test_option_set_covers_every_parameter_once(option_set):
     assert taken == Counter(name for name, _ in model.named_parameters())
 
 
+def rates_in_layers(optimizer, model):
+    """(learning rate, weight decay) -> names of the layers' parameters that train so."""
+    rates = {}
+    for group in parameter_groups(model.named_parameters(), rules_from(optimizer.rules)):
+        for name, _ in group["params"]:
+            if ".layer." in name:
+                parameter = name.partition(".layer.")[2].partition(".")[0]
+                rates.setdefault((group["lr"], group["weight_decay"]), set()).add(parameter)
+    return rates
+
+
 def test_option_set_sorts_as_published(option_set):
     name, optimizer, model = option_set
-    sorted_by_rate = {}
-    for group in parameter_groups(model.named_parameters(), rules_from(optimizer.rules)):
-        for parameter, _ in group["params"]:
-            rate = (group["lr"], group["weight_decay"])
-            sorted_by_rate.setdefault(rate, set()).add(parameter)
-    in_layers = {
-        rate: {parameter.rpartition(".")[2] for parameter in parameters if ".layer." in parameter}
-        for rate, parameters in sorted_by_rate.items()
-    }
-    assert {rate: parameters for rate, parameters in in_layers.items() if parameters} == OPTION_SETS[name]
+    assert rates_in_layers(optimizer, model) == OPTION_SETS[name]
 
 
-def test_s5_sets_decay_norms_and_biases_and_adamw_does_not(option_set):
-    name, optimizer, model = option_set
+@pytest.mark.parametrize(("model", "optimizer"), OTHERS)
+def test_other_models_sort_as_published(model, optimizer):
+    rates = [f"optimizer.lr={LR}", f"optimizer.ssm_lr={SSM_LR}", f"optimizer.dt_lr={DT_LR}"]
+    rates += [f"optimizer.weight_decay={DECAY}"] if optimizer == "s4" else []
+    small = ["model.d_model=4", "model.n_layers=2", "model.layer.d_state=4"]
+    cfg = compose("train", [f"model={model}", f"optimizer={optimizer}", *rates, *small])
+    built = instantiate(cfg.model, spec=SPEC, _convert_="object")
+    assert rates_in_layers(cfg.optimizer, built) == OTHERS[model, optimizer]
+
+
+def decay_of_small_parameters(optimizer, model):
+    """Weight decay of norms and biases, and of the head's weight."""
     groups = parameter_groups(model.named_parameters(), rules_from(optimizer.rules))
     decay = {parameter: group["weight_decay"] for group in groups for parameter, _ in group["params"]}
-    expected = 0.0 if name == "adamw" else DECAY
-    small = [parameter for parameter in decay if ".norm." in parameter or parameter.endswith("bias")]
-    assert len(small) == 8  # two norms, two gates, encoder and head
-    assert {decay[parameter] for parameter in small} == {expected}
-    assert decay["head.weight"] == DECAY
+    small = [parameter for parameter in decay if "norm." in parameter or parameter.endswith("bias")]
+    assert len(small) >= 8  # two norms, two gates or output maps, head, encoder or final norm
+    return {decay[parameter] for parameter in small}, decay["head.weight"]
+
+
+def test_s5_sets_decay_norms_and_biases(option_set):
+    _, optimizer, model = option_set
+    assert decay_of_small_parameters(optimizer, model) == ({DECAY}, DECAY)
+
+
+def test_s4_decays_neither_norms_nor_biases():
+    small = ["model.d_model=4", "model.n_layers=2", "model.layer.d_state=4", f"optimizer.weight_decay={DECAY}"]
+    cfg = compose("train", ["model=s4", "optimizer=s4", *small])
+    model = instantiate(cfg.model, spec=SPEC, _convert_="object")
+    assert decay_of_small_parameters(cfg.optimizer, model) == ({0.0}, DECAY)
 
 
 def test_optimizer_of_the_configs_takes_the_groups(option_set):
