@@ -1,0 +1,208 @@
+"""How the cost of a layer grows with the length and the state size, and what its recurrent mode saves.
+
+Each measurement of growth runs in a process of its own, so that its peak memory is its own.
+"""
+
+import csv
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from math import log2
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from longrange.layers import SequenceLayer
+from longrange.training.callbacks import peak_memory_bytes
+
+Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
+_LEAST = 1e-6  # seconds or MiB: below, a peak was no higher than what the process had before
+_COLOURS = {"s4": "#1f5fa8", "s4d": "#4d9de0", "s5": "#d1495b", "lssl": "#3b8b5a"}
+
+
+def scaling(
+    cfg: DictConfig,
+    *,
+    layers: Mapping[str, Build],
+    d_model: int,
+    lengths: Sequence[int],
+    states: Sequence[int],
+    length: int,
+    d_state: int,
+    folder: str,
+) -> dict[str, Any]:
+    """Time forward and backward of one layer at batch 1 over a row of lengths and a row of state sizes.
+
+    Args:
+        cfg: the whole configuration; the layers run on this machine's CPU.
+        layers: name -> builder of a layer, called with d_model and d_state.
+        d_model: H.
+        lengths: values of L, at state size `d_state`.
+        states: values of N, at length `length`.
+        length: L of the second row.
+        d_state: N of the first row.
+        folder: where rows.csv and scaling.png are written.
+    Returns:
+        For each layer the exponents of time and memory in L and in N between the two largest values of each row.
+    """
+    shapes = dict.fromkeys([(L, d_state) for L in lengths] + [(length, N) for N in states])
+    jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
+    rows = _measured(jobs)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    _write(target / "rows.csv", rows)
+    _draw(target / "scaling.png", rows, length, d_state)
+    growth = {name: _growth([row for row in rows if row["layer"] == name], length, d_state) for name in layers}
+    return {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": str(target / "rows.csv"), **growth}
+
+
+def _measured(jobs: list[tuple]) -> list[dict[str, Any]]:
+    columns = [*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn()]
+    rows = []
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(jobs))
+        for job in jobs:
+            progress.update(task, description=f"{job[0]} L {job[3]} N {job[4]}")
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rows.append(pool.apply(measure, job))
+            progress.advance(task)
+    return rows
+
+
+def measure(name: str, build: Build, d_model: int, L: int, N: int, repeats: int = 3) -> dict[str, Any]:
+    """Forward and backward of one layer on a random sequence.
+
+    Returns:
+        layer, d_model, length, d_state, seconds (median), extra_mib (peak memory above what the process had before).
+    """
+    torch.manual_seed(0)
+    layer = build(d_model, d_state=N)
+    small = torch.randn(1, 64, d_model, requires_grad=True)
+    layer(small).sum().backward()  # compiles the kernels
+    before = peak_memory_bytes(torch.device("cpu"))
+    layer.attune(L)
+    u = torch.randn(1, L, d_model, requires_grad=True)
+    times = []
+    for _ in range(repeats):
+        began = perf_counter()
+        layer(u).sum().backward()
+        times.append(perf_counter() - began)
+    extra = (peak_memory_bytes(torch.device("cpu")) - before) / 2**20
+    return {
+        "layer": name,
+        "d_model": d_model,
+        "length": L,
+        "d_state": N,
+        "seconds": round(median(times), 5),
+        "extra_mib": round(extra, 1),
+    }
+
+
+def recurrence(
+    cfg: DictConfig, *, layers: Mapping[str, Build], d_model: int, d_state: int, lengths: Sequence[int], folder: str
+) -> dict[str, Any]:
+    """Steps per second of the recurrent mode against recomputing the whole sequence for each new step.
+
+    Args:
+        cfg: the whole configuration; the layers run on this machine's CPU.
+        layers: name -> builder of a layer, called with d_model and d_state.
+        d_model: H.
+        d_state: N.
+        lengths: how many steps there were before.
+        folder: where rows.csv is written.
+    Returns:
+        For each layer, by length: how many times as fast stepping is.
+    """
+    rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build in layers.items() for L in lengths]
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    _write(target / "rows.csv", rows)
+    ratios = {name: {row["length"]: row["ratio"] for row in rows if row["layer"] == name} for name in layers}
+    return {"threads": torch.get_num_threads(), "rows": str(target / "rows.csv"), **ratios}
+
+
+@torch.no_grad()
+def _steps(name: str, layer: SequenceLayer, L: int, count: int = 200) -> dict[str, Any]:
+    layer.attune(L)
+    u = torch.randn(1, L, layer.d_model)
+    running = layer.recurrence()
+    _, state = running.prefill(u, running.initial_state(1))
+    began = perf_counter()
+    for k in range(count):
+        _, state = running.step(u[:, k % L], state)
+    step = (perf_counter() - began) / count
+    layer(u)
+    began = perf_counter()
+    for _ in range(3):
+        layer(u)
+    whole = (perf_counter() - began) / 3
+    return {
+        "layer": name,
+        "d_model": layer.d_model,
+        "length": L,
+        "steps_per_s": round(1 / step),
+        "recomputed_per_s": round(1 / whole, 1),
+        "ratio": round(whole / step),
+    }
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _growth(rows: list[dict[str, Any]], length: int, d_state: int) -> dict[str, float]:
+    """Exponents of seconds and memory between the two largest lengths, and the two largest state sizes."""
+    exponents = {}
+    for axis, chosen in (("length", _along(rows, "length", d_state)), ("d_state", _along(rows, "d_state", length))):
+        (_, *a), (_, *b) = chosen[-2:]
+        ratio = log2(chosen[-1][0] / chosen[-2][0])
+        for what, low, high in zip(("time", "memory"), a, b, strict=True):
+            exponents[f"{what} in {axis}"] = round(log2(max(high, _LEAST) / max(low, _LEAST)) / ratio, 2)
+    return exponents
+
+
+def _along(rows: list[dict[str, Any]], axis: str, fixed: int) -> list[tuple[int, float, float]]:
+    """(value, seconds, MiB) along one axis, where the other has its fixed value."""
+    other = "d_state" if axis == "length" else "length"
+    return sorted((row[axis], row["seconds"], row["extra_mib"]) for row in rows if row[other] == fixed)
+
+
+def _draw(path: Path, rows: list[dict[str, Any]], length: int, d_state: int) -> None:
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 2)
+    for column, (axis, fixed) in enumerate((("length", d_state), ("d_state", length))):
+        for row, (quantity, label) in enumerate(((1, "seconds, forward and backward"), (2, "peak memory, MiB"))):
+            axes = panels[row][column]
+            for name in dict.fromkeys(entry["layer"] for entry in rows):
+                points = _along([entry for entry in rows if entry["layer"] == name], axis, fixed)
+                axes.plot(
+                    [p[0] for p in points],
+                    [p[quantity] for p in points],
+                    marker="o",
+                    markersize=3,
+                    color=_COLOURS.get(name),
+                    label=name,
+                )
+            _style(axes, axis, label, f"{'N' if axis == 'length' else 'L'} = {fixed}")
+    panels[0][0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def _style(axes: Axes, axis: str, label: str, title: str) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set(xlabel="L, steps" if axis == "length" else "N, state size", ylabel=label, title=title)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
