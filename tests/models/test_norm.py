@@ -65,3 +65,18 @@ def test_choice_of_norm():
     assert isinstance(make_norm("layer", 4, 0.1), StepwiseLayerNorm)
     with pytest.raises(ValueError, match="batch or layer"):
         make_norm("group", 4, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_fork_is_the_norm_and_what_went_in(kind, training):
+    """Outputs and gradients of y + 2 x."""
+    torch.manual_seed(0)
+    norm, lengths = make_norm(kind, 5, 0.1).double().train(training), torch.tensor([9, 4])
+    x, cotangent = torch.randn(2, 2, 9, 5, dtype=torch.float64)
+    x.requires_grad_()
+    y, skip = norm.fork(x, lengths)
+    gradient = torch.autograd.grad(((y + 2 * skip) * cotangent).sum(), x)[0]
+    assert torch.equal(skip, x)
+    torch.testing.assert_close(y, norm(x, lengths))
+    torch.testing.assert_close(gradient, torch.autograd.grad(((norm(x, lengths) + 2 * x) * cotangent).sum(), x)[0])

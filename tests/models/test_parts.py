@@ -4,19 +4,42 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from longrange.layers import SequenceLayer
+from longrange.models import ResidualBlock
 from longrange.models.activation import make_activation
-from longrange.models.dropout import SharedDropout
+from longrange.models.dense import Dense, Linear
+from longrange.models.dropout import Dropout
 from longrange.models.head import PairHead
 from longrange.models.pooling import POOLINGS
 
 
-def test_dropout_mask_is_shared_along_time_and_keeps_the_mean():
+def test_tied_dropout_drops_features_of_a_sequence_and_keeps_the_mean():
     torch.manual_seed(0)
-    y = SharedDropout(0.25)(torch.ones(50, 7, 400))
-    assert (y == y[:, :1]).all()
-    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.75]))
-    assert abs(y.mean().item() - 1) < 0.02
-    assert (SharedDropout(0.25).eval()(torch.ones(2, 3, 4)) == 1).all()
+    scale = Dropout(0.25).scale(torch.ones(50, 7, 400))
+    assert scale.shape == (50, 1, 400)
+    torch.testing.assert_close(scale.unique(), torch.tensor([0.0, 1 / 0.75]))
+    assert abs(scale.mean().item() - 1) < 0.02
+
+
+def test_untied_dropout_drops_elements():
+    torch.manual_seed(0)
+    scale = Dropout(0.25, tied=False).scale(torch.ones(5, 70, 40, dtype=torch.float64))
+    assert scale.shape == (5, 70, 40)
+    assert scale.dtype == torch.float64
+    assert ((scale == 0).double().mean((0, 2)) - 0.25).abs().max() < 0.1
+    assert not (scale == scale[:, :1]).all()
+
+
+def test_dropout_does_nothing_in_evaluation_and_at_zero():
+    x = torch.ones(2, 3, 4)
+    assert Dropout(0.25).eval().scale(x) is None
+    assert Dropout(0.0).scale(x) is None
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_a_dropout_out_of_range_is_named(p):
+    with pytest.raises(ValueError, match=f"dropout={p}"):
+        Dropout(p)
 
 
 def gates(activation, x):
@@ -24,24 +47,72 @@ def gates(activation, x):
     return g, torch.sigmoid(g @ activation.gate.weight.T + activation.gate.bias)
 
 
-@pytest.mark.parametrize(
-    ("name", "formula"),
-    [
-        ("gelu", lambda a, x: F.gelu(x, approximate="tanh")),
-        ("half_glu1", lambda a, x: gates(a, x)[0] * gates(a, x)[1]),
-        ("half_glu2", lambda a, x: x * gates(a, x)[1]),
-        ("full_glu", lambda a, x: (gates(a, x)[0] @ a.value.weight.T + a.value.bias) * gates(a, x)[1]),
-    ],
-)
-def test_activation_equals_its_formula(name, formula):
+FORMULAS = {
+    "gelu": lambda a, x: F.gelu(x, approximate="tanh"),
+    "half_glu1": lambda a, x: gates(a, x)[0] * gates(a, x)[1],
+    "half_glu2": lambda a, x: x * gates(a, x)[1],
+    "full_glu": lambda a, x: F.linear(gates(a, x)[0], a.value.weight, a.value.bias) * gates(a, x)[1],
+    "glu": lambda a, x: F.glu(F.linear(F.gelu(x), a.mix.weight, a.mix.bias)),
+    "linear": lambda a, x: F.linear(F.gelu(x), a.mix.weight, a.mix.bias),
+}
+
+
+@pytest.mark.parametrize(("name", "channels"), [*((name, 1) for name in FORMULAS), ("glu", 3), ("linear", 3)])
+def test_activation_equals_its_formula(name, channels):
     torch.manual_seed(0)
-    activation, x = make_activation(name, 6, 0.0), torch.randn(2, 5, 6)
-    torch.testing.assert_close(activation(x), formula(activation, x))
+    activation = make_activation(name, 6 * channels, 6, 0.0)
+    x, skip = torch.randn(2, 5, 6 * channels), torch.randn(2, 5, 6)
+    torch.testing.assert_close(activation(x, skip), skip + FORMULAS[name](activation, x))
+
+
+# The factors that dropout draws, in order, applied by hand: `d` holds them.
+DROPPED = {
+    "gelu": lambda a, x, d: d[0] * F.gelu(x, approximate="tanh"),
+    "half_glu1": lambda a, x, d: d[1] * (g := d[0] * F.gelu(x, approximate="tanh")) * torch.sigmoid(a.gate(g)),
+    "half_glu2": lambda a, x, d: d[1] * x * torch.sigmoid(a.gate(d[0] * F.gelu(x, approximate="tanh"))),
+    "full_glu": lambda a, x, d: d[1] * a.value(g := d[0] * F.gelu(x, approximate="tanh")) * torch.sigmoid(a.gate(g)),
+    "glu": lambda a, x, d: d[2] * F.glu(a.mix(d[1] * F.gelu(d[0] * x))),
+    "linear": lambda a, x, d: d[1] * a.mix(d[0] * F.gelu(x)),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+@pytest.mark.parametrize("tied", [True, False])
+def test_dropout_lies_where_the_papers_code_has_it(name, tied, monkeypatch):
+    torch.manual_seed(0)
+    activation, drawn = make_activation(name, 6, 6, 0.4, tied), []
+    scale = Dropout.scale
+
+    def record(self, x):
+        drawn.append(scale(self, x))
+        return drawn[-1]
+
+    monkeypatch.setattr(Dropout, "scale", record)
+    x, skip = torch.randn(2, 5, 6), torch.randn(2, 5, 6)
+    y = activation(x, skip)
+    torch.testing.assert_close(y, skip + DROPPED[name](activation, x, drawn))
+    assert all(factor.shape == (2, 1 if tied else 5, 6) for factor in drawn)
+    torch.testing.assert_close(activation.eval()(x, skip), skip + FORMULAS[name](activation, x))
 
 
 def test_an_unknown_activation_is_named():
     with pytest.raises(ValueError, match="half_glu1"):
-        make_activation("half_glu", 6, 0.0)
+        make_activation("half_glu", 6, 6, 0.0)
+
+
+def test_channels_need_an_activation_that_mixes_them():
+    with pytest.raises(ValueError, match=r"activation='half_glu1': .* 12 outputs .* 6; .* glu or linear"):
+        make_activation("half_glu1", 12, 6, 0.0)
+
+
+def test_initial_values_of_the_dense_layers():
+    torch.manual_seed(0)
+    plain, dense = Linear(100, 400), Dense(100, 400)
+    for p in (plain.weight, plain.bias):
+        assert 0.099 < p.abs().max() <= 0.1
+        assert abs(p.std().item() - 0.1 / 3**0.5) < 0.004
+    assert abs(dense.weight.std().item() - 0.1) < 0.002
+    assert not dense.bias.any()
 
 
 def test_pooling_takes_valid_steps_only():
@@ -60,3 +131,30 @@ def test_pair_head_compares_row_b_with_row_b_of_the_second_half():
     first, second = x[:3], x[3:]
     features = torch.cat([first, second, first - second, first * second], dim=1)
     torch.testing.assert_close(head(x), head.out(F.gelu(head.hidden(features))))
+
+
+class Repeated(SequenceLayer):
+    """Two channels: the input, twice."""
+
+    d_model, d_output, bidirectional = 6, 12, False
+
+    def forward(self, u, lengths=None, rate=1.0):
+        return torch.cat([u, u], dim=-1)
+
+    def _recurrence(self, rate):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("prenorm", [True, False])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_block_is_its_formula_for_a_layer_of_two_channels(norm, prenorm):
+    torch.manual_seed(0)
+    block, x = ResidualBlock(6, Repeated(), norm=norm, prenorm=prenorm, activation="glu"), torch.randn(2, 5, 6)
+    branch = block.norm(x) if prenorm else x
+    y = x + FORMULAS["glu"](block.activation, torch.cat([branch, branch], dim=-1))
+    torch.testing.assert_close(block(x), y if prenorm else block.norm(y))
+
+
+def test_block_hands_its_dropout_to_the_activation():
+    drop = ResidualBlock(6, Repeated(), activation="linear", dropout=0.3, tie_dropout=False).activation.drop
+    assert (drop.p, drop.tied) == (0.3, False)

@@ -31,7 +31,10 @@ def test_the_order_of_overrides_does_not_matter():
     assert overrides_hash(["a=1", "b=2"]) == overrides_hash(["b=2", "a=1"])
 
 
-@pytest.mark.parametrize("change", ["model.n_layers=3", "+model.x=1", "optimizer=s5_noBCdecay", "trainer=gpu", "seeds=1"])
+CHANGES = ["model.n_layers=3", "+model.x=1", "optimizer=s5_noBCdecay", "trainer=gpu", "seeds=1"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_changes_the_result_changes_the_folder(change):
     assert overrides_hash(["experiment=quickstart", change]) != overrides_hash(["experiment=quickstart"])
 

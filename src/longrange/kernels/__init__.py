@@ -4,16 +4,18 @@ from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
-from longrange.kernels.pointwise import gated, gelu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
 from longrange.kernels.scan import diagonal_scan
 from longrange.kernels.vandermonde import vandermonde
 
 __all__ = [
+    "add_scaled",
     "batch_norm",
     "cauchy",
     "diagonal_scan",
     "gated",
     "gelu",
+    "glu",
     "linear",
     "valid_steps",
     "vandermonde",

@@ -31,11 +31,14 @@ def select(backend: str) -> None:
 def resolve(device: torch.device) -> str:
     """The version that runs on `device`: "reference", "cpu" or "triton".
 
-    Triton itself is imported by the first kernel that runs, not here.
+    Triton itself is imported by the first kernel that runs, not here. What torch.compile traces is always plain torch,
+    which it fuses by itself; layers keep their state-space maths out of what is traced.
 
     Raises:
         ConfigError: the selected version cannot run there.
     """
+    if torch.compiler.is_compiling():
+        return "reference"
     if _selected == "auto":
         return _fastest(device)
     if _selected == "cpu" and device.type != "cpu":

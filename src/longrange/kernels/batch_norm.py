@@ -11,8 +11,12 @@ from longrange.kernels import batch_norm_cpu as cpu
 from longrange.kernels.padding import valid_steps
 
 
-def batch_norm(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm(
+    x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalise each feature over batch and time, on the valid steps.
+
+    x is handed through for the residual sum: both of its gradients then arrive together and take one pass.
 
     Args:
         x: (B, L, H) float.
@@ -21,23 +25,23 @@ def batch_norm(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: fl
         bias: (H,).
         eps: added to the variance.
     Returns:
-        (B, L, H) normalised x, zero in the padding; mean and biased variance, (H,) each, without gradients.
+        (B, L, H) normalised x, zero in the padding; x; mean and biased variance, (H,) each, without gradients.
     """
-    if backend.resolve(x.device) == "reference":
-        return batch_norm_reference(x, lengths, weight, bias, eps)
-    return _CpuBatchNorm.apply(x, lengths, weight, bias, eps)
+    if backend.resolve(x.device) == "cpu":
+        return _CpuBatchNorm.apply(x, lengths, weight, bias, eps)
+    return batch_norm_reference(x, lengths, weight, bias, eps)
 
 
 def batch_norm_reference(
     x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `batch_norm`, in plain torch, differentiated by autograd."""
     valid = valid_steps(lengths, x.shape[1]).unsqueeze(-1).to(x.dtype)
     count = valid.sum()
     mean = (x * valid).sum((0, 1)) / count
     variance = ((x - mean).square() * valid).sum((0, 1)) / count
     y = ((x - mean) * torch.rsqrt(variance + eps) * weight + bias) * valid
-    return y, mean.detach(), variance.detach()
+    return y, x, mean.detach(), variance.detach()
 
 
 class _CpuBatchNorm(torch.autograd.Function):
@@ -47,13 +51,16 @@ class _CpuBatchNorm(torch.autograd.Function):
         inverse = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, lengths, weight, mean, inverse)
         ctx.mark_non_differentiable(mean, variance)
-        return cpu.affine(x, lengths, mean, weight * inverse, bias), mean, variance
+        ctx.set_materialize_grads(False)
+        return cpu.affine(x, lengths, mean, weight * inverse, bias), x, mean, variance
 
     @staticmethod
-    def backward(ctx, grad_y, _mean, _variance):
+    def backward(ctx, grad_y, grad_skip, _mean, _variance):
+        if grad_y is None:
+            return grad_skip, None, None, None, None
         x, lengths, weight, mean, inverse = ctx.saved_tensors
         grad_bias, product = cpu.sums(grad_y, x, lengths, mean)
         grad_weight, scale, count = product * inverse, weight * inverse, lengths.sum()
         slope, shift = -scale * grad_weight * inverse / count, -scale * grad_bias / count
-        grad_x = cpu.combine(grad_y, x, lengths, mean, scale, slope, shift)
+        grad_x = cpu.combine(grad_y, x, lengths, mean, scale, slope, shift, grad_skip)
         return grad_x, None, grad_weight, grad_bias, None

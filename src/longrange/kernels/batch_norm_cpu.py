@@ -38,10 +38,13 @@ def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor) -> tuple[Tensor
     return plain.sum(0), weighted.sum(0)
 
 
-def combine(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere; mean, a, b and c are (H,)."""
+def combine(
+    grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None
+) -> Tensor:
+    """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere, + skip; mean, a, b and c are (H,)."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _combine(*arrays(grad, x, lengths, mean, a, b, c, out))
+    addend = x.new_zeros(1, 1, x.shape[2]) if skip is None else skip
+    _combine(*arrays(grad, x, lengths, mean, a, b, c, addend, out))
     return out
 
 
@@ -100,14 +103,15 @@ def _sums(grad, x, lengths, mean, plain, weighted):
 
 
 @parallel
-def _combine(grad, x, lengths, mean, a, b, c, out):
+def _combine(grad, x, lengths, mean, a, b, c, skip, out):
     blocks = _blocks(x.shape[1])
     for task in numba.prange(x.shape[0] * blocks):
         i, start = task // blocks, (task % blocks) * _STEPS
         for k in range(start, min(start + _STEPS, x.shape[1])):
-            g, row, to = grad[i, k], x[i, k], out[i, k]
+            g, row, to, addend = grad[i, k], x[i, k], out[i, k], skip[i % len(skip), k % skip.shape[1]]
             if k < lengths[i]:
                 for n in range(len(row)):
-                    to[n] = a[n] * g[n] + b[n] * (row[n] - mean[n]) + c[n]
+                    to[n] = a[n] * g[n] + b[n] * (row[n] - mean[n]) + c[n] + addend[n]
             else:
-                to[:] = 0
+                for n in range(len(row)):
+                    to[n] = addend[n]

@@ -45,7 +45,7 @@ def _power_of_two(typing_context, exponent):
 
 
 @inline
-def _exp(x):
+def exp(x):
     """e^x for float32 x in [-87, 88], clipped to it; relative error about 1e-7. NaN stays NaN."""
     x = np.float32(88) if x > np.float32(88) else x
     x = np.float32(-87) if x < np.float32(-87) else x
@@ -65,12 +65,12 @@ def _exp(x):
 @inline
 def logistic(x):
     """1 / (1 + e^-x) for float32."""
-    return _ONE / (_ONE + _exp(-x))
+    return _ONE / (_ONE + exp(-x))
 
 
 @inline
 def logistic_and_slope(x):
     """1 / (1 + e^-x) and its derivative for float32, without cancellation where the first is near one."""
-    e = _exp(-x)
+    e = exp(-x)
     s = _ONE / (_ONE + e)
     return s, e * s * s

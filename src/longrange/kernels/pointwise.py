@@ -1,7 +1,7 @@
-"""The pointwise work of a block: GELU in its tanh form, and the gate of a gated linear unit.
+"""The pointwise work of a block: GELU, and the gate of a gated linear unit, with dropout's factors and the skip sum.
 
-gelu(x) = x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), gated(v, z) = v sigmoid(z). In float32 on the CPU each is one
-pass over memory, forward and backward; elsewhere torch's own functions do the work.
+gelu(x) = x Phi(x), or x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) in its tanh form; gated(v, z) = v sigmoid(z). In
+float32 on the CPU each is one pass over memory, forward and backward; elsewhere torch's own functions do the work.
 """
 
 import torch
@@ -10,39 +10,125 @@ from torch.nn import functional as F
 
 from longrange.kernels import backend
 from longrange.kernels import pointwise_cpu as cpu
+from longrange.kernels.linear import linear
 
 
-def gelu(x: Tensor) -> Tensor:
-    """The Gaussian error linear unit in its tanh form, (...) float."""
-    return _Gelu.apply(x) if _suits_cpu(x) else F.gelu(x, approximate="tanh")
+def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *, exact: bool = False) -> Tensor:
+    """after * gelu(before * x), the Gaussian error linear unit between two dropouts.
+
+    Args:
+        x: (B, L, H) float.
+        after: factor without gradient, (B or 1, L or 1, H); 1 where None.
+        before: as after.
+        exact: with the error function instead of the tanh form.
+    Returns:
+        (B, L, H) float.
+    """
+    if _suits_cpu(x, before, after):
+        return _Gelu.apply(x, before, after, exact)
+    return _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
 
 
-def gated(value: Tensor, gate: Tensor) -> Tensor:
-    """value * sigmoid(gate), both (...) float of one shape."""
-    return _Gated.apply(value, gate) if _suits_cpu(value, gate) else value * torch.sigmoid(gate)
+def gated(
+    value: Tensor, x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, skip: Tensor | None = None
+) -> Tensor:
+    """skip + scale * value * sigmoid(x W^T + b).
+
+    Args:
+        value: (B, L, H) float.
+        x: (B, L, K) float.
+        weight: (H, K) float.
+        bias: (H,) float.
+        scale: factor without gradient, (B or 1, L or 1, H); 1 where None.
+        skip: (B, L, H) float; 0 where None.
+    Returns:
+        (B, L, H) float.
+    """
+    if _projects_on_cpu(value, x, weight, bias, scale, skip):
+        return _Gated.apply(value, linear(x, weight), bias, scale, skip)
+    return _plus(skip, _times(scale, value * torch.sigmoid(linear(x, weight, bias))))
 
 
-def _suits_cpu(*tensors: Tensor) -> bool:
-    return all(backend.resolve(t.device) == "cpu" and t.dtype == torch.float32 for t in tensors)
+def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, skip: Tensor | None = None) -> Tensor:
+    """skip + scale * value * sigmoid(gate), (value, gate) = x W^T + b.
+
+    Args:
+        x: (B, L, K) float.
+        weight: (2 H, K) float, value's half first.
+        bias: (2 H,) float.
+        scale: factor without gradient, (B or 1, L or 1, H); 1 where None.
+        skip: (B, L, H) float; 0 where None.
+    Returns:
+        (B, L, H) float.
+    """
+    if _projects_on_cpu(x, weight, bias, scale, skip):
+        return _Glu.apply(linear(x, weight), bias, scale, skip)
+    return _plus(skip, _times(scale, F.glu(linear(x, weight, bias))))
+
+
+def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
+    """y + D u for y and u (B, L, H) and D (H,), all float; torch's own backward takes five passes instead of one."""
+    return _AddScaled.apply(y, D, u) if _suits_cpu(y, D, u) else torch.addcmul(y, D, u)
+
+
+def _suits_cpu(*tensors: Tensor | None) -> bool:
+    return all(t is None or (backend.resolve(t.device) == "cpu" and t.dtype == torch.float32) for t in tensors)
+
+
+def _projects_on_cpu(*tensors: Tensor | None) -> bool:
+    return _suits_cpu(*tensors) and not torch.is_autocast_enabled("cpu")
+
+
+def _times(factor: Tensor | None, x: Tensor) -> Tensor:
+    return x if factor is None else factor * x
+
+
+def _plus(addend: Tensor | None, x: Tensor) -> Tensor:
+    return x if addend is None else addend + x
 
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return cpu.gelu(x)
+    def forward(ctx, x, before, after, exact):
+        ctx.save_for_backward(x, before, after)
+        ctx.exact = exact
+        return cpu.gelu(x, before, after, exact)
 
     @staticmethod
     def backward(ctx, grad):
-        return cpu.gelu_backward(*ctx.saved_tensors, grad)
+        return cpu.gelu_backward(*ctx.saved_tensors, ctx.exact, grad), None, None, None
 
 
 class _Gated(torch.autograd.Function):
+    """`gated` of a finished product: the bias is added, and its gradient summed, in the same pass."""
+
     @staticmethod
-    def forward(ctx, value, gate):
-        ctx.save_for_backward(value, gate)
-        return cpu.gated(value, gate)
+    def forward(ctx, value, gate, bias, scale, skip):
+        ctx.save_for_backward(value, gate, bias, scale)
+        return cpu.gated(value, gate, bias, scale, skip)
 
     @staticmethod
     def backward(ctx, grad):
-        return cpu.gated_backward(*ctx.saved_tensors, grad)
+        return *cpu.gated_backward(*ctx.saved_tensors, grad), None, grad if ctx.needs_input_grad[4] else None
+
+
+class _Glu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, bias, scale, skip):
+        ctx.save_for_backward(z, bias, scale)
+        return cpu.glu(z, bias, scale, skip)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return *cpu.glu_backward(*ctx.saved_tensors, grad), None, grad if ctx.needs_input_grad[3] else None
+
+
+class _AddScaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y, D, u):
+        ctx.save_for_backward(D, u)
+        return torch.addcmul(y, D, u)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, *cpu.add_scaled_backward(*ctx.saved_tensors, grad)

@@ -1,6 +1,7 @@
 """GELU and gate on the CPU in Numba, float32: one pass over memory each, forward and backward.
 
-torch's tanh makes its GELU four times as slow as the logistic form used here.
+Work is cut into tasks of some steps of one sequence; the innermost loop runs over the features of one step. Factors and
+addends may be shared along batch and time: their one row then stays in the first-level cache.
 """
 
 import numba
@@ -8,84 +9,217 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, logistic, logistic_and_slope, parallel
+from longrange.kernels.numba_tools import arrays, exp, inline, logistic, logistic_and_slope, parallel
 
-_CHUNK = 16384  # elements per task
+_ELEMENTS = 16384  # per task, about
 _CUBIC = np.float32(0.044715)
 _SLOPE = np.float32(2 * 0.7978845608028654)
-_ONE, _THREE = np.float32(1), np.float32(3)
+_HALF, _ONE, _THREE = np.float32(0.5), np.float32(1), np.float32(3)
 
 
-def gelu(x: Tensor) -> Tensor:
-    """As F.gelu(x, approximate="tanh")."""
+def gelu(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) -> Tensor:
+    """after * gelu(before * x), exact or in the tanh form."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _gelu(*_flat(x, y))
+    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y), exact)
     return y
 
 
-def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
+def gelu_backward(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool, grad: Tensor) -> Tensor:
     """Gradient of `gelu` in x."""
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _gelu_backward(*_flat(x, grad, grad_x))
+    _gelu_backward(*_steps(x, _factor(before, x), _factor(after, x), grad, grad_x), exact)
     return grad_x
 
 
-def gated(value: Tensor, gate: Tensor) -> Tensor:
-    """value * sigmoid(gate)."""
+def gated(value: Tensor, gate: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> Tensor:
+    """skip + scale * value * sigmoid(gate + bias)."""
     y = torch.empty_like(value, memory_format=torch.contiguous_format)
-    _gated(*_flat(value, gate, y))
+    _gated(*_steps(value, gate, torch.zeros_like(bias), bias, _factor(scale, y), _addend(skip, y), y))
     return y
 
 
-def gated_backward(value: Tensor, gate: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of `gated` in value and gate."""
+def gated_backward(
+    value: Tensor, gate: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `gated` in value, gate and bias."""
     grad_value = torch.empty_like(value, memory_format=torch.contiguous_format)
-    grad_gate = torch.empty_like(grad_value)
-    _gated_backward(*_flat(value, gate, grad, grad_value, grad_gate))
-    return grad_value, grad_gate
+    grad_gate, sums = torch.empty_like(grad_value), _sums(grad, bias)
+    biases = torch.zeros_like(bias), bias
+    _gated_backward(*_steps(value, gate, *biases, _factor(scale, grad), grad, grad_value, grad_gate, sums))
+    return grad_value, grad_gate, sums.sum(0)
 
 
-def _flat(*tensors: Tensor) -> list[np.ndarray]:
-    return [a.reshape(-1) for a in arrays(*tensors)]
+def glu(z: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> Tensor:
+    """skip + scale * value * sigmoid(gate), value and gate the two halves of z + bias."""
+    y = z.new_empty(*z.shape[:-1], z.shape[-1] // 2)
+    _gated(*_steps(z, z, *bias.chunk(2), _factor(scale, y), _addend(skip, y), y))
+    return y
+
+
+def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `glu` in z and bias."""
+    grad_z, sums = torch.empty_like(z, memory_format=torch.contiguous_format), _sums(grad, bias)
+    _gated_backward(*_steps(z, z, *bias.chunk(2), _factor(scale, grad), grad, grad_z, grad_z, sums))
+    return grad_z, sums.sum(0)
+
+
+def add_scaled_backward(D: Tensor, u: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of y + D u in D and u."""
+    grad_u, sums = torch.empty_like(u, memory_format=torch.contiguous_format), _sums(grad, D)
+    _add_scaled_backward(*_steps(D, u, grad, grad_u, sums))
+    return sums.sum(0), grad_u
+
+
+def _factor(scale: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_ones(like.shape[-1]) if scale is None else scale
+
+
+def _addend(skip: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_zeros(like.shape[-1]) if skip is None else skip
+
+
+def _sums(steps: Tensor, like: Tensor) -> Tensor:
+    """Where each task over `steps` leaves its sum; merged in a fixed order, whatever the number of threads."""
+    batch, length, features = (1, 1, *steps.shape)[-3:]
+    return like.new_zeros(batch * _plan(length, features)[0], len(like))
+
+
+def _steps(*tensors: Tensor) -> list[np.ndarray]:
+    """As arrays (batch, time, features)."""
+    return [a.reshape((1, 1, *a.shape)[-3:]) for a in arrays(*tensors)]
+
+
+@inline
+def _plan(length, features):
+    """Tasks per sequence and steps per task."""
+    steps = max(1, _ELEMENTS // max(1, features))
+    return (length + steps - 1) // steps, steps
+
+
+@inline
+def _row(a, i, k):
+    """Features of sequence i at step k of an array that may be shared along both."""
+    return a[i if a.shape[0] > 1 else 0, k if a.shape[1] > 1 else 0]
 
 
 @parallel
-def _gelu(x, y):
-    for task in numba.prange((len(x) + _CHUNK - 1) // _CHUNK):
-        part = slice(task * _CHUNK, (task + 1) * _CHUNK)
-        x_part, y_part = x[part], y[part]
-        for n in range(len(x_part)):
-            v = x_part[n]
-            y_part[n] = v * logistic(_SLOPE * (v + _CUBIC * v * v * v))
+def _gelu(x, before, after, y, exact):
+    tasks, steps = _plan(x.shape[1], x.shape[2])
+    for task in numba.prange(len(x) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        for k in range(start, min(start + steps, x.shape[1])):
+            if exact:
+                _exact_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
+            else:
+                _tanh_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
+
+
+@inline
+def _tanh_gelu(x, before, after, y):
+    for n in range(len(x)):
+        v = before[n] * x[n]
+        y[n] = after[n] * v * logistic(_SLOPE * (v + _CUBIC * v * v * v))
+
+
+@inline
+def _exact_gelu(x, before, after, y):
+    for n in range(len(x)):
+        v = before[n] * x[n]
+        y[n] = after[n] * v * _normal(v)[0]
 
 
 @parallel
-def _gelu_backward(x, grad, grad_x):
-    for task in numba.prange((len(x) + _CHUNK - 1) // _CHUNK):
-        part = slice(task * _CHUNK, (task + 1) * _CHUNK)
-        x_part, in_part, out_part = x[part], grad[part], grad_x[part]
-        for n in range(len(x_part)):
-            v = x_part[n]
-            s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
-            out_part[n] = in_part[n] * (s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v))
+def _gelu_backward(x, before, after, grad, grad_x, exact):
+    tasks, steps = _plan(x.shape[1], x.shape[2])
+    for task in numba.prange(len(x) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        for k in range(start, min(start + steps, x.shape[1])):
+            if exact:
+                _exact_gelu_slope(x[i, k], _row(before, i, k), _row(after, i, k), grad[i, k], grad_x[i, k])
+            else:
+                _tanh_gelu_slope(x[i, k], _row(before, i, k), _row(after, i, k), grad[i, k], grad_x[i, k])
+
+
+@inline
+def _tanh_gelu_slope(x, before, after, grad, grad_x):
+    for n in range(len(x)):
+        v = before[n] * x[n]
+        s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
+        slope = s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v)
+        grad_x[n] = before[n] * after[n] * grad[n] * slope
+
+
+@inline
+def _exact_gelu_slope(x, before, after, grad, grad_x):
+    for n in range(len(x)):
+        v = before[n] * x[n]
+        below, density = _normal(v)
+        grad_x[n] = before[n] * after[n] * grad[n] * (below + v * density)
+
+
+@inline
+def _normal(x):
+    """The standard normal distribution function and its density.
+
+    1 - below = e^(-x^2 / 2) t P(t) for x >= 0, with t = 1 / (1 + q x) and P a polynomial fitted to it: absolute error
+    2e-7, most of it float32 rounding.
+    """
+    e = exp(-_HALF * x * x)
+    t = _ONE / (_ONE + np.float32(0.3032004) * abs(x))
+    p = np.float32(0.03691845)
+    p = p * t + np.float32(-0.15689342)
+    p = p * t + np.float32(0.19701138)
+    p = p * t + np.float32(-0.04699554)
+    p = p * t + np.float32(0.12546773)
+    p = p * t + np.float32(0.10164949)
+    p = p * t + np.float32(0.12193099)
+    p = p * t + np.float32(0.12091094)
+    tail = e * t * p
+    return (tail if x < 0 else _ONE - tail), np.float32(0.3989422804014327) * e
 
 
 @parallel
-def _gated(value, gate, y):
-    for task in numba.prange((len(value) + _CHUNK - 1) // _CHUNK):
-        part = slice(task * _CHUNK, (task + 1) * _CHUNK)
-        v_part, z_part, y_part = value[part], gate[part], y[part]
-        for n in range(len(v_part)):
-            y_part[n] = v_part[n] * logistic(z_part[n])
+def _gated(value, gate, value_bias, gate_bias, scale, skip, y):
+    """With H features in y: value is the first H of its row, gate the last H of its own."""
+    tasks, steps = _plan(y.shape[1], y.shape[2])
+    H, other = y.shape[2], gate.shape[2] - y.shape[2]
+    for task in numba.prange(len(y) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        b, c = value_bias[0, 0], gate_bias[0, 0]
+        for k in range(start, min(start + steps, y.shape[1])):
+            v, z, out = value[i, k, :H], gate[i, k, other:], y[i, k]
+            factor, addend = _row(scale, i, k), _row(skip, i, k)
+            for n in range(len(out)):
+                out[n] = addend[n] + factor[n] * (v[n] + b[n]) * logistic(z[n] + c[n])
 
 
 @parallel
-def _gated_backward(value, gate, grad, grad_value, grad_gate):
-    for task in numba.prange((len(value) + _CHUNK - 1) // _CHUNK):
-        part = slice(task * _CHUNK, (task + 1) * _CHUNK)
-        v_part, z_part, in_part = value[part], gate[part], grad[part]
-        gv_part, gz_part = grad_value[part], grad_gate[part]
-        for n in range(len(v_part)):
-            s, slope = logistic_and_slope(z_part[n])
-            gv_part[n] = in_part[n] * s
-            gz_part[n] = in_part[n] * v_part[n] * slope
+def _gated_backward(value, gate, value_bias, gate_bias, scale, grad, grad_value, grad_gate, sums):
+    """Rows as in `_gated`; sums, (1, tasks, ...), takes the sum of grad_gate's rows."""
+    tasks, steps = _plan(grad.shape[1], grad.shape[2])
+    H, other = grad.shape[2], gate.shape[2] - grad.shape[2]
+    for task in numba.prange(len(grad) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        b, c, total = value_bias[0, 0], gate_bias[0, 0], sums[0, task]
+        for k in range(start, min(start + steps, grad.shape[1])):
+            v, z, g, factor = value[i, k, :H], gate[i, k, other:], grad[i, k], _row(scale, i, k)
+            gv, gz, row = grad_value[i, k, :H], grad_gate[i, k, other:], grad_gate[i, k]
+            for n in range(len(g)):
+                s, slope = logistic_and_slope(z[n] + c[n])
+                gv[n] = factor[n] * g[n] * s
+                gz[n] = factor[n] * g[n] * (v[n] + b[n]) * slope
+            for n in range(len(row)):
+                total[n] += row[n]
+
+
+@parallel
+def _add_scaled_backward(D, u, grad, grad_u, sums):
+    tasks, steps = _plan(u.shape[1], u.shape[2])
+    for task in numba.prange(len(u) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        d, total = D[0, 0], sums[0, task]
+        for k in range(start, min(start + steps, u.shape[1])):
+            b, g, to = u[i, k], grad[i, k], grad_u[i, k]
+            for n in range(len(to)):
+                to[n] = d[n] * g[n]
+                total[n] += b[n] * g[n]

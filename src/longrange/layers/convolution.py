@@ -43,6 +43,7 @@ class ConvolutionLayer(SequenceLayer):
             (directions M, H, L) float; those of the forward direction first.
         """
 
+    @torch.compiler.disable
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`; kernels and transforms keep the parameters' precision under autocast."""
         u = zero_padding(u, lengths)

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import diagonal_scan, linear, zero_padding
+from longrange.kernels import add_scaled, diagonal_scan, linear, zero_padding
 from longrange.layers.base import Recurrence, SequenceLayer
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
@@ -67,6 +67,7 @@ class S5(SequenceLayer):
         self.C = _parameter(torch.view_as_real(torch.cat(directions, dim=1)))
         self.D = _parameter(torch.randn(d_model))
 
+    @torch.compiler.disable
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`."""
         u = zero_padding(u, lengths)
@@ -132,7 +133,7 @@ class S5Recurrence(Recurrence):
 
     def outputs(self, x: Tensor, u: Tensor) -> Tensor:
         """C x + D u, (B, L, H)."""
-        return torch.addcmul(linear(x.flatten(2), self.C), self.D, u)
+        return add_scaled(linear(x.flatten(2), self.C), self.D, u)
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:

@@ -4,5 +4,6 @@ from longrange.models.block import ResidualBlock
 from longrange.models.classifier import SequenceClassifier
 from longrange.models.encoder import Encoder
 from longrange.models.spec import TaskSpec
+from longrange.models.stream import Stream, StreamState
 
-__all__ = ["Encoder", "ResidualBlock", "SequenceClassifier", "TaskSpec"]
+__all__ = ["Encoder", "ResidualBlock", "SequenceClassifier", "Stream", "StreamState", "TaskSpec"]

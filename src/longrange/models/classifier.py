@@ -11,6 +11,7 @@ from longrange.layers.base import SequenceLayer
 from longrange.models.block import ResidualBlock
 from longrange.models.encoder import Encoder
 from longrange.models.head import make_head
+from longrange.models.norm import NoNorm
 from longrange.models.pooling import POOLINGS
 from longrange.models.spec import TaskSpec
 
@@ -48,7 +49,7 @@ class SequenceClassifier(nn.Module):
             raise ConfigError(f"model.d_model={d_model}, model.n_layers={n_layers}: must be at least 1")
         if pooling not in POOLINGS:
             raise ConfigError(f"model.pooling={pooling}: must be one of {', '.join(POOLINGS)}")
-        self.spec, self.pool = spec, POOLINGS[pooling]
+        self.spec, self.d_model, self.pooling, self.pool = spec, d_model, pooling, POOLINGS[pooling]
         self.encoder = encoder(spec, d_model)
         try:
             blocks = [block(d_model, layer(d_model)) for _ in range(n_layers)]
@@ -57,7 +58,7 @@ class SequenceClassifier(nn.Module):
         for built in blocks:
             built.layer.attune(spec.max_length)
         self.blocks = nn.ModuleList(blocks)
-        self.final_norm = copy.deepcopy(blocks[-1].norm) if final_norm else None
+        self.final_norm = copy.deepcopy(blocks[-1].norm) if final_norm else NoNorm()
         self.head = make_head(spec, d_model)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
@@ -73,6 +74,4 @@ class SequenceClassifier(nn.Module):
         x = self.encoder(inputs, lengths)
         for block in self.blocks:
             x = block(x, lengths, rate)
-        if self.final_norm is not None:
-            x = self.final_norm(x, lengths)
-        return self.head(self.pool(x, lengths))
+        return self.head(self.pool(self.final_norm(x, lengths), lengths))

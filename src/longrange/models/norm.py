@@ -8,8 +8,16 @@ from torch import Tensor, nn
 from longrange.kernels import batch_norm
 
 
-def make_norm(kind: Literal["batch", "layer"], d_model: int, momentum: float) -> nn.Module:
-    """A norm over (B, L, H), called with (x, lengths).
+class Norm(nn.Module):
+    """A norm over (B, L, H), called with (x, lengths); lengths (B,), or None where every step is valid."""
+
+    def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised x for a residual branch, and x for the sum after it, both (B, L, H)."""
+        return self(x, lengths), x
+
+
+def make_norm(kind: Literal["batch", "layer"], d_model: int, momentum: float) -> Norm:
+    """A norm by name.
 
     Args:
         kind: "batch" (per feature, over batch and time) or "layer" (per step, over features).
@@ -25,7 +33,15 @@ def make_norm(kind: Literal["batch", "layer"], d_model: int, momentum: float) ->
     raise ValueError(f"norm={kind!r}: must be batch or layer")
 
 
-class StepwiseLayerNorm(nn.LayerNorm):
+class NoNorm(Norm):
+    """Leaves x as it is."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """x, (B, L, H)."""
+        return x
+
+
+class StepwiseLayerNorm(nn.LayerNorm, Norm):
     """LayerNorm over the features of each step; steps do not mix, so padding cannot matter."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -33,18 +49,22 @@ class StepwiseLayerNorm(nn.LayerNorm):
         return super().forward(x)
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
+class MaskedBatchNorm(nn.BatchNorm1d, Norm):
     """BatchNorm over batch and time, with statistics of the valid steps only."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise x, (B, L, H); lengths (B,), or None where every step is valid."""
+        return self.fork(x, lengths)[0]
+
+    def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `Norm.fork`."""
         if not self.training or (lengths is None and x.device.type != "cpu"):
-            return super().forward(x.flatten(0, 1)).view_as(x)
+            return super().forward(x.flatten(0, 1)).view_as(x), x
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        y, mean, variance = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
+        y, skip, mean, variance = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
         self._update_running(mean, variance, lengths.sum())
-        return y.to(x.dtype)
+        return y.to(x.dtype), skip.to(x.dtype)
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
