@@ -28,7 +28,7 @@ def commands(start: str) -> list[str]:
 def test_python_blocks_run(code):
     names = {}
     exec(code, names)
-    assert names["y"].shape == (2, 1000, 128)
+    assert names["scores"].shape == (2, 5) if "scores" in names else names["y"].shape == (2, 1000, 128)
 
 
 @pytest.mark.parametrize("command", commands("python "))
