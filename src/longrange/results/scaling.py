@@ -19,8 +19,10 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
-from longrange.layers import SequenceLayer
+from longrange.layers import LSSL, SequenceLayer
+from longrange.ssm import DenseTransition
 from longrange.training.callbacks import peak_memory_bytes
 
 Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
@@ -77,8 +79,37 @@ def _measured(jobs: list[tuple]) -> list[dict[str, Any]]:
     return rows
 
 
-def measure(name: str, build: Build, d_model: int, L: int, N: int, repeats: int = 3) -> dict[str, Any]:
-    """Forward and backward of one layer on a random sequence.
+class NaiveLSSL(LSSL):
+    """LSSL with the kernel taken from all L columns A_bar^l B_bar: the slow twin, O(H N L) in memory."""
+
+    def kernel(self, length: int, rate: float = 1.0) -> Tensor:
+        """See `ConvolutionLayer.kernel`."""
+        A_bar, B_bar = self.discretized(rate)
+        return torch.einsum("mhn,hnl->mhl", self.C, DenseTransition(A_bar).krylov(B_bar, length))
+
+
+def comparison(
+    cfg: DictConfig, *, layers: Mapping[str, Build], d_model: int, d_state: int, length: int, batch: int
+) -> dict[str, Any]:
+    """Time and peak memory of forward and backward of several layers of one size, each in a process of its own.
+
+    Args:
+        cfg: the whole configuration; the layers run on this machine's CPU.
+        layers: name -> builder of a layer, called with d_model and d_state.
+        d_model: H.
+        d_state: N.
+        length: L.
+        batch: B.
+    Returns:
+        seconds and extra_mib of each layer.
+    """
+    rows = _measured([(name, build, d_model, length, d_state, batch) for name, build in layers.items()])
+    size = {"d_model": d_model, "d_state": d_state, "length": length, "batch": batch}
+    return size | {row["layer"]: {key: row[key] for key in ("seconds", "extra_mib")} for row in rows}
+
+
+def measure(name: str, build: Build, d_model: int, L: int, N: int, batch: int = 1, repeats: int = 3) -> dict[str, Any]:
+    """Forward and backward of one layer on random sequences.
 
     Returns:
         layer, d_model, length, d_state, seconds (median), extra_mib (peak memory above what the process had before).
@@ -89,7 +120,7 @@ def measure(name: str, build: Build, d_model: int, L: int, N: int, repeats: int 
     layer(small).sum().backward()  # compiles the kernels
     before = peak_memory_bytes(torch.device("cpu"))
     layer.attune(L)
-    u = torch.randn(1, L, d_model, requires_grad=True)
+    u = torch.randn(batch, L, d_model, requires_grad=True)
     times = []
     for _ in range(repeats):
         began = perf_counter()

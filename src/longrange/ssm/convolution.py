@@ -7,7 +7,7 @@ Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors'
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, conj_physical
 from torch.fft import irfft, rfft
 from torch.nn.functional import pad
 
@@ -65,10 +65,11 @@ class _CyclicConvolution(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_y):
         u_hat, K_hat = ctx.saved_tensors
+        # Conjugates are written out: torch multiplies with a lazy one many times slower.
         grad_u = grad_K = None
         grad_hat = _time_to_frequency(grad_y.flatten(2), ctx.n).unflatten(1, K_hat.shape[:2])
         if ctx.needs_input_grad[1]:
-            grad_K = irfft((grad_hat * u_hat.unsqueeze(1).conj()).sum(0), ctx.n)[..., : ctx.L_K]
+            grad_K = irfft((grad_hat * conj_physical(u_hat).unsqueeze(1)).sum(0), ctx.n)[..., : ctx.L_K]
         if ctx.needs_input_grad[0]:
             products = grad_hat.mul_(K_hat.conj())
             total = products.sum(1) if len(K_hat) > 1 else products.squeeze(1)
