@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from longrange.ssm import (
     BilinearDPLR,
     cauchy_weights,
-    kernel_from_sums,
+    kernel_from_transform,
     nodes,
     nplr,
     row_to_complex,
     row_to_real,
+    transform_from_sums,
     truncate,
 )
 from tests.ssm.dplr_problem import golden_system, kernel_by_steps, random_system
@@ -28,7 +29,8 @@ def cauchy_sums(weights, poles, y):
 def kernel(Lambda, P, B, C_tilde, dt, L):
     y = nodes(L, dt.dtype)
     weights = cauchy_weights(B, C_tilde, P, dt)
-    return kernel_from_sums(cauchy_sums(weights, dt.unsqueeze(-1) * Lambda, y), weights, y, L)
+    sums = cauchy_sums(weights, dt.unsqueeze(-1) * Lambda, y)
+    return kernel_from_transform(transform_from_sums(sums, y), weights, L)
 
 
 def truncated(Lambda, P, C, dt, L):

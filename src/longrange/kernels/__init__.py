@@ -2,6 +2,7 @@
 
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
+from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
@@ -13,6 +14,7 @@ __all__ = [
     "batch_norm",
     "cauchy",
     "diagonal_scan",
+    "dplr_transform",
     "gated",
     "gelu",
     "glu",

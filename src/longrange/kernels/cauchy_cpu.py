@@ -22,7 +22,7 @@ def cauchy_forward(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
     """As `cauchy_reference`, without gradients."""
     J, _, H, _ = v.shape
     out = v.new_zeros(J, 2, H, len(y))
-    _forward(*arrays(_numerators(v, Lambda), Lambda, y, out), _TILE)
+    _forward(*arrays(numerators(v, Lambda), Lambda, y, out), _TILE)
     return out
 
 
@@ -38,13 +38,18 @@ def cauchy_backward(v: Tensor, Lambda: Tensor, y: Tensor, grad: Tensor) -> tuple
         Gradients of v (J, 2, H, N) and Lambda (2, H, N).
     """
     grad_numerators, grad_Lambda = v.new_zeros(v.shape), Lambda.new_zeros(Lambda.shape)
-    _backward(*arrays(_numerators(v, Lambda), Lambda, y, grad, grad_numerators, grad_Lambda), _TILE)
+    _backward(*arrays(numerators(v, Lambda), Lambda, y, grad, grad_numerators, grad_Lambda), _TILE)
+    return pole_gradients(v, Lambda, grad_numerators, grad_Lambda)
+
+
+def pole_gradients(v: Tensor, Lambda: Tensor, grad_numerators: Tensor, grad_Lambda: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in v and Lambda from those in `numerators`, (J, 2, H, N), and in the poles of the reciprocals."""
     grad_p, grad_s = (2 * grad_numerators).unbind(1)
     grad_v = torch.stack([grad_p + Lambda[0] * grad_s, Lambda[1] * grad_s], dim=1)
     return grad_v, grad_Lambda + (v * grad_s.unsqueeze(1)).sum(0)
 
 
-def _numerators(v: Tensor, Lambda: Tensor) -> Tensor:
+def numerators(v: Tensor, Lambda: Tensor) -> Tensor:
     """2p and 2s of every weight, (J, 2, H, N)."""
     return 2 * torch.stack([v[:, 0], v[:, 0] * Lambda[0] + v[:, 1] * Lambda[1]], dim=1)
 
@@ -59,13 +64,13 @@ def _forward(weights, poles, y, out, width):
         high = low + len(part)
         q = np.empty((4, len(part)), y.dtype)
         for n in range(N):
-            _reciprocals(poles[0, h, n], poles[1, h, n], part, q)
+            reciprocals(poles[0, h, n], poles[1, h, n], part, q)
             for j in range(J):
-                _add(weights[j, 0, h, n], weights[j, 1, h, n], q, out[j, 0, h, low:high], out[j, 1, h, low:high])
+                add_pole(weights[j, 0, h, n], weights[j, 1, h, n], q, out[j, 0, h, low:high], out[j, 1, h, low:high])
 
 
 @inline
-def _reciprocals(a, b, y, q):
+def reciprocals(a, b, y, q):
     """The rows of q: real and imaginary part of the reciprocal at every point, and both times y."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     square, double = a * a, a + a
@@ -77,7 +82,7 @@ def _reciprocals(a, b, y, q):
 
 
 @inline
-def _add(p, s, q, out_re, out_im):
+def add_pole(p, s, q, out_re, out_im):
     """out += (iy p - s) q."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     for k in range(len(q_re)):
@@ -95,22 +100,22 @@ def _backward(weights, poles, y, grad, grad_weights, grad_poles, width):
             q, grad_q = np.empty((4, len(part)), y.dtype), np.empty((2, len(part)), y.dtype)
             for n in range(N):
                 a, b = poles[0, h, n], poles[1, h, n]
-                _reciprocals(a, b, part, q)
+                reciprocals(a, b, part, q)
                 grad_q[:] = 0
                 for j in range(J):
                     p, s = weights[j, 0, h, n], weights[j, 1, h, n]
                     g_re, g_im = grad[j, 0, h, low:high], grad[j, 1, h, low:high]
-                    grad_p, grad_s = _retreat(p, s, part, q, g_re, g_im, grad_q)
+                    grad_p, grad_s = retreat(p, s, part, q, g_re, g_im, grad_q)
                     grad_weights[j, 0, h, n] += grad_p
                     grad_weights[j, 1, h, n] += grad_s
-                square, double = _pull(part, q, grad_q)
-                grad_poles[0, h, n] += a * (square + square) - (double + double)
-                grad_poles[1, h, n] += b * (square + square)
+                grad_a, grad_b = pull(a, b, part, q, grad_q)
+                grad_poles[0, h, n] += grad_a
+                grad_poles[1, h, n] += grad_b
 
 
 @inline
-def _retreat(p, s, y, q, g_re, g_im, grad_q):
-    """Gradients of `_add` in p and s; that in q is added to grad_q."""
+def retreat(p, s, y, q, g_re, g_im, grad_q):
+    """Gradients of `add_pole` in p and s; that in q is added to grad_q."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     to_re, to_im = grad_q[0], grad_q[1]
     grad_p = grad_s = p - p
@@ -123,12 +128,12 @@ def _retreat(p, s, y, q, g_re, g_im, grad_q):
 
 
 @inline
-def _pull(y, q, grad_q):
-    """From the gradient in q to the sums, over the points, of those in Re 1/q and of y times those in Im 1/q."""
+def pull(a, b, y, q, grad_q):
+    """Gradients in the pole a + ib from that in q at every point y."""
     q_re, q_im, g_re, g_im = q[0], q[1], grad_q[0], grad_q[1]
     real = imaginary = y[0] - y[0]
     for k in range(len(y)):
         re, im = q_re[k] * q_re[k] - q_im[k] * q_im[k], (q_re[k] + q_re[k]) * q_im[k]
         real -= g_re[k] * re + g_im[k] * im
         imaginary += y[k] * (g_re[k] * im - g_im[k] * re)
-    return real, imaginary
+    return a * (real + real) - (imaginary + imaginary), b * (real + real)

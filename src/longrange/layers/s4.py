@@ -8,7 +8,7 @@ section 3, with the P P^* form of SaShiMi (arXiv 2202.09729), which keeps the sp
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import cauchy
+from longrange.kernels import dplr_transform
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.layers.spectral import AttunedLength, DtTransform, SpectralLayer, parts
 from longrange.ssm import (
@@ -16,7 +16,7 @@ from longrange.ssm import (
     DPLRTransition,
     cauchy_weights,
     double_length,
-    kernel_from_sums,
+    kernel_from_transform,
     nodes,
     nplr,
     row_to_complex,
@@ -98,9 +98,8 @@ class S4(SpectralLayer):
         dt = self.time_steps(rate)
         weights = cauchy_weights(self.input_weights(), C, self._low_rank(), dt.squeeze(-1))
         y = nodes(L, dt.dtype, dt.device)
-        sums = cauchy(parts(weights.flatten(0, 1)).movedim(0, 1), parts(dt * self.poles()), y)
-        sums = torch.complex(*sums.unbind(1)).unflatten(0, weights.shape[:2])
-        return kernel_from_sums(sums, weights, y, L)[..., :length]
+        transform = dplr_transform(parts(weights).movedim(0, 2), parts(dt * self.poles()), y)
+        return kernel_from_transform(transform, weights, L)[..., :length]
 
     def diagonal_recurrence(self, rate: float = 1.0) -> FeatureRecurrence:
         """The recurrent mode in the eigenbasis of A_bar, where a step is a product of N complex numbers.

@@ -17,7 +17,7 @@ from longrange.ssm.dplr import (
     truncate,
     untruncate,
 )
-from longrange.ssm.generating import cauchy_weights, kernel_from_sums, nodes
+from longrange.ssm.generating import cauchy_weights, kernel_from_transform, nodes, transform_from_sums
 from longrange.ssm.hippo import MEASURES, hippo_n, legs, low_rank, nplr
 from longrange.ssm.initial import lecun_normal, log_uniform
 from longrange.ssm.spectra import SPECTRA, spectrum
@@ -38,7 +38,7 @@ __all__ = [
     "double_length",
     "dss_softmax",
     "hippo_n",
-    "kernel_from_sums",
+    "kernel_from_transform",
     "lecun_normal",
     "legs",
     "log_uniform",
@@ -51,6 +51,7 @@ __all__ = [
     "spectrum",
     "state_to_complex",
     "state_to_real",
+    "transform_from_sums",
     "truncate",
     "two_sided_convolution",
     "untruncate",

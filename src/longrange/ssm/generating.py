@@ -20,7 +20,7 @@ def nodes(L: int, dtype: torch.dtype, device: torch.device | None = None) -> Ten
 
     Returns:
         (ceil(L/2),) of `dtype`: 2 tan(pi k / L) for k below L/2, ascending from 0. The Nyquist node k = L/2 of an even
-        L lies at infinity; `kernel_from_sums` knows its value.
+        L lies at infinity; `kernel_from_transform` knows its value.
     """
     angles = math.pi / L * torch.arange((L + 1) // 2, dtype=torch.float64)
     return (2 * torch.tan(angles)).to(device=device, dtype=dtype)
@@ -42,22 +42,32 @@ def cauchy_weights(B: Tensor, C_tilde: Tensor, P: Tensor, dt: Tensor) -> Tensor:
     return (dt.unsqueeze(-1) * rows).unsqueeze(1) * columns
 
 
-def kernel_from_sums(sums: Tensor, weights: Tensor, y: Tensor, L: int) -> Tensor:
-    """The kernel of length L from the Cauchy sums with poles dt Lambda at the nodes.
+def transform_from_sums(sums: Tensor, y: Tensor) -> Tensor:
+    """The transform of the kernel from the Cauchy sums with poles dt Lambda at the nodes.
 
     Args:
-        sums: of `weights` and the conjugate pairs of the poles at the nodes, (M + R, 1 + R, H, ceil(L/2)) complex.
-        weights: of `cauchy_weights`, (M + R, 1 + R, H, N/2) complex.
-        y: of `nodes`, (ceil(L/2),) real.
+        sums: of `cauchy_weights` and the conjugate pairs of the poles at the nodes, (M + R, 1 + R, H, K) complex.
+        y: of `nodes`, (K,) real.
+    Returns:
+        (M, H, K) complex.
+    """
+    M = len(sums) - (sums.shape[1] - 1)
+    factor = torch.complex(torch.ones_like(y), y / 2)  # 2 / (1 + w)
+    return factor * _without_low_rank(sums, M)
+
+
+def kernel_from_transform(transform: Tensor, weights: Tensor, L: int) -> Tensor:
+    """The kernel of length L from its transform at the nodes.
+
+    Args:
+        transform: (M, H, ceil(L/2)) complex.
+        weights: of `cauchy_weights`, (M + R, 1 + R, H, N/2) complex: they give the value at the Nyquist node.
         L: length of the kernel.
     Returns:
         (M, H, L) real.
     """
-    M = len(sums) - (sums.shape[1] - 1)
-    factor = torch.complex(torch.ones_like(y), y / 2)  # 2 / (1 + w)
-    transform = factor * _without_low_rank(sums, M)
     if L % 2 == 0:
-        transform = torch.cat([transform, _nyquist(weights[:M, 0])], dim=-1)
+        transform = torch.cat([transform, _nyquist(weights[: len(transform), 0])], dim=-1)
     return irfft(transform, n=L)
 
 
