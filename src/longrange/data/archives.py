@@ -59,13 +59,14 @@ def unpack(
         DataError: the archive is damaged, holds something that is refused or none of `members`; the folder cannot be
             written.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
+    target = folder.resolve()  # a link to another disk stays a link
+    partial = target.with_name(f"{target.name}.partial")
     with writing(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             _write_all(archive, partial, members, _Budget(archive, max_bytes, max_files))
-            _move(partial, folder)
+            _move(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
