@@ -157,7 +157,7 @@ def test_a_foreign_file_is_left_alone(web, source, tmp_path):
 
 
 def test_full_disk_is_noticed_before_writing(web, source, tmp_path, monkeypatch):
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 10**6 - 1000, 1000))
     with pytest.raises(DataError, match=r"262 kB needed for http.+, 1.0 kB free; make room"):
         get(source, tmp_path)

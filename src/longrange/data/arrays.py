@@ -90,9 +90,7 @@ def write_arrays(path: Path, inputs: np.ndarray | Iterable[np.ndarray], targets:
         npy.write_array_header_1_0(file, header)
         for part in chain([first], parts):
             if (part.dtype, part.shape[1:]) != kind:
-                raise ValueError(
-                    f"{path}: a part of {part.dtype} {part.shape} after one of {first.dtype} {first.shape}"
-                )
+                raise ValueError(f"{path}: a part of {part.dtype} {part.shape} after {first.dtype} {first.shape}")
             file.write(np.ascontiguousarray(part).data)
             rows += len(part)
     if rows != len(targets):

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,11 @@ from torch.utils.data import Dataset
 from longrange.data.batch import Batch
 from longrange.data.files import locked, whole_folder
 from longrange.data.padding import pad
+from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
+
+_SYMBOLS = b"symbols"
 
 
 class Sequences(NamedTuple):
@@ -33,11 +36,13 @@ class Sequences(NamedTuple):
         values: all sequences end to end, (sum of lengths,) unsigned integers.
         lengths: (n,) int64.
         targets: (n,) int64.
+        symbols: characters in the order of their ids, for those who read the ids as text; kept in the file.
     """
 
     values: np.ndarray
     lengths: np.ndarray
     targets: np.ndarray
+    symbols: str = ""
 
 
 class SequenceDataset(Dataset):
@@ -50,6 +55,7 @@ class SequenceDataset(Dataset):
         values: all sequences end to end, in the memory map.
         starts, lengths: place of each sequence in `values`, (n,) int64.
         targets: (n,) int64, in the memory map.
+        symbols: as in `Sequences`.
 
     Raises:
         OSError, ValueError: the file is missing or damaged.
@@ -60,6 +66,7 @@ class SequenceDataset(Dataset):
         table = ArrowDataset.from_file(str(path)).data
         tokens, targets = (table.column(name).combine_chunks() for name in ("tokens", "target"))
         offsets = tokens.offsets.to_numpy()
+        self.symbols = (table.schema.metadata or {}).get(_SYMBOLS, b"").decode()
         self.values, self.targets = tokens.values.to_numpy(), targets.to_numpy()
         self.starts, self.lengths = offsets[:-1], np.diff(offsets)
         if offsets[-1] != len(self.values) or self.lengths.min() < 1:
@@ -75,9 +82,21 @@ class SequenceDataset(Dataset):
         inputs = pad(self.values, self.starts[chosen], lengths)
         return Batch(*(torch.from_numpy(array) for array in (inputs, lengths, self.targets[chosen])))
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each example, (n,) int64."""
+        return self.lengths
+
+    def row(self, index: int) -> np.ndarray:
+        """The ids of one sequence as they are stored."""
+        return self.values[self.starts[index] : self.starts[index] + self.lengths[index]]
+
     def __reduce__(self):
         """Loader processes open the file anew instead of receiving a copy of what is mapped."""
-        return SequenceDataset, (self.path,)
+        return type(self), (self.path,)
+
+
+AnySequences = TypeVar("AnySequences", bound=SequenceDataset)
 
 
 def write_arrow(path: Path, sequences: Sequences) -> None:
@@ -89,7 +108,8 @@ def write_arrow(path: Path, sequences: Sequences) -> None:
     """
     offsets = np.concatenate([[0], np.cumsum(sequences.lengths)])
     tokens = pa.LargeListArray.from_arrays(offsets, sequences.values)
-    table = pa.table({"tokens": tokens, "target": sequences.targets})
+    metadata = {_SYMBOLS: sequences.symbols}
+    table = pa.table({"tokens": tokens, "target": sequences.targets}, metadata=metadata)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
 
@@ -133,6 +153,23 @@ def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Se
 def arrow_file(folder: Path, split: str) -> Path:
     """The file of a split in a cache."""
     return folder / f"{split}.arrow"
+
+
+def open_split(folder: Path, split: str, task: str, kind: type[AnySequences] = SequenceDataset) -> AnySequences:
+    """A prepared split.
+
+    Args:
+        folder: from `cache_folder`.
+        split: its name.
+        task: the task's name in configs/data.
+        kind: how its rows make examples.
+    Raises:
+        DataError: the data has not been prepared.
+    """
+    try:
+        return kind(arrow_file(folder, split))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not prepared; run scripts/prepare_data.py data={task}") from error
 
 
 def _readable(folder: Path, splits: Sequence[str]) -> bool:

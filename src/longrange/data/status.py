@@ -1,0 +1,112 @@
+"""What there is of every task's data, and how to get the rest, as a table for people."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from longrange.data.fetch import Source, matches
+from longrange.data.module import SequenceDataModule
+from longrange.data.progress import readable
+from longrange.errors import LongrangeError
+
+
+def print_status(tasks: Mapping[str, SequenceDataModule | LongrangeError]) -> None:
+    """Print one row for each task. Archives that are there are compared with their checksums.
+
+    Args:
+        tasks: by name in configs/data: the task, not prepared; or why it could not be set up.
+    """
+    table = Table(title="data sets", title_justify="left")
+    for heading in ("task", "present", "on disk", "from", "checked"):
+        table.add_column(heading, no_wrap=heading != "from")
+    table.add_column("how to get it", overflow="fold")
+    for name, task in tasks.items():
+        table.add_row(*map(Text, _row(name, task)))
+    _print(table)
+
+
+def print_failures(failures: Mapping[str, str], prepared: int) -> None:
+    """Print which tasks could not be prepared.
+
+    Args:
+        failures: by task: why, one line.
+        prepared: how many could.
+    """
+    table = Table(title=f"{prepared} prepared, {len(failures)} not", title_justify="left")
+    table.add_column("task", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for name, why in failures.items():
+        table.add_row(name, Text(why))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    console.print(table, width=None if console.is_terminal else max(console.width, 160), crop=False)
+
+
+def _row(name: str, task: SequenceDataModule | LongrangeError) -> tuple[str, str, str, str, str, str]:
+    if isinstance(task, LongrangeError):
+        return name, "?", "", "", "", str(task)
+    if not hasattr(task, "present"):
+        return name, "no", "", "", "", "this version has the task's shape only"
+    sources = list(task.sources)
+    there = task.present()
+    origin = ", ".join(dict.fromkeys(_origin(source) for source in sources)) or "generated"
+    checked = ", ".join(dict.fromkeys(_checked(source, task.data_dir) for source in sources)) or "-"
+    return (
+        name,
+        "yes" if there else "no",
+        _disk(task, name),
+        origin,
+        checked,
+        "" if there else _how(name, task, sources),
+    )
+
+
+def _origin(source: Source) -> str:
+    return urlparse(source.url).hostname or source.url if source.url else "by hand"
+
+
+def _how(name: str, task: SequenceDataModule, sources: list[Source]) -> str:
+    command = f"python scripts/prepare_data.py data={name}"
+    if all(source.url for source in sources):
+        size = sum(source.size or 0 for source in sources)
+        return f"{command} (downloads {readable(size)})" if size else command
+    return "; ".join(source.hint(task.data_dir) for source in sources if not source.url)
+
+
+def _checked(source: Source, folder: Path) -> str:
+    """Of the archive itself; once unpacked it is not needed and may be gone."""
+    path = folder / source.name
+    if source.checksum is None:
+        return "no checksum known"
+    if not path.is_file():
+        return "-"
+    algorithm = source.checksum.partition(":")[0]
+    return f"{algorithm} right" if _matches(path, source.checksum) else f"{algorithm} WRONG"
+
+
+@functools.cache
+def _matches(path: Path, checksum: str) -> bool:
+    """Several tasks are made from one archive, and a large one takes seconds."""
+    return matches(path, checksum)
+
+
+def _disk(task: SequenceDataModule, name: str) -> str:
+    """Source files, which several tasks may share, and this task's encoded forms."""
+    files = _size(task.data_dir)
+    encoded = sum(map(_size, task.cache_dir.glob(f"{name}-*"))) if task.cache_dir.is_dir() else 0
+    return (
+        " + ".join([readable(files), *([f"{readable(encoded)} cache"] if encoded else [])]) if files + encoded else ""
+    )
+
+
+@functools.cache
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
