@@ -14,21 +14,28 @@ def prepare_data(cfg: DictConfig) -> None:
     """Prepare the data of the chosen task or of all, or show what there is of each."""
     from pathlib import Path
 
-    from hydra.utils import instantiate
+    preview = Path(cfg.paths.data, "preview") if cfg.preview else None
+    if cfg.status or cfg.all:
+        show_or_prepare_all(cfg.status, preview)
+    else:
+        from hydra.utils import instantiate
 
-    from longrange.data.prepare import prepare, prepare_all
+        from longrange.data.prepare import prepare
+
+        prepare(instantiate(cfg.data), preview)
+
+
+def show_or_prepare_all(only_show: bool, preview) -> None:
+    """Every task in turn; exit code 1 where one could not be prepared."""
+    tasks = every_task()
+    from longrange.data.prepare import prepare_all
     from longrange.data.status import print_failures, print_status
 
-    preview = Path(cfg.paths.data, "preview") if cfg.preview else None
-    if cfg.status:
-        print_status(every_task())
-    elif cfg.all:
-        tasks = every_task()
-        if failures := prepare_all(tasks, preview):
-            print_failures(failures, len(tasks) - len(failures))
-            sys.exit(1)
-    else:
-        prepare(instantiate(cfg.data), preview)
+    if only_show:
+        print_status(tasks)
+    elif failures := prepare_all(tasks, preview):
+        print_failures(failures, len(tasks) - len(failures))
+        sys.exit(1)
 
 
 def every_task():
@@ -50,10 +57,11 @@ def every_task():
     for name in group_options(CONFIG_DIR, "data"):
         try:
             tasks[name] = instantiate(compose("prepare_data", [*shared, f"data={name}"]).data)
-        except LongrangeError as error:
-            tasks[name] = error
         except InstantiationException as error:
-            tasks[name] = ConfigError(f"configs/data/{name}.yaml: {error.__cause__ or error}")
+            cause = error.__cause__
+            tasks[name] = (
+                cause if isinstance(cause, LongrangeError) else ConfigError(f"configs/data/{name}.yaml: {error}")
+            )
     return tasks
 
 

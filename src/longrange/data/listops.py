@@ -97,6 +97,11 @@ class ListOps(SequenceDataModule):
         """
         return open_split(self._cache, name, self.name)
 
+    def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, str, str]]:
+        """Expressions and their values, see `preview.draw`."""
+        data = self.split(split)
+        return [("text", decode(data.row(i)), f"value {data.targets[i]}, {data.lengths[i]:,} steps") for i in indices]
+
     @property
     def _files(self) -> dict[str, Path]:
         return {split: tsv_file(self.data_dir, split) for split in self.recipe.sizes}

@@ -1,15 +1,30 @@
-"""Progress of something that is counted in bytes, with an estimate of what is left."""
+"""The bars that preparations show: what, how far, until when; and sizes for people."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+
+def progress_bar() -> Progress:
+    """A bar for each task, with the number done and an estimate of the time left."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, TimeRemainingColumn())
 
 
 @contextmanager
 def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error; where that is no terminal, only its last state is printed.
+    """A bar for something counted in bytes, on standard error; without a terminal only its last state is printed.
 
     Args:
         what: words before the bar.

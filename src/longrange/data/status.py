@@ -21,10 +21,9 @@ def print_status(tasks: Mapping[str, SequenceDataModule | LongrangeError]) -> No
     Args:
         tasks: by name in configs/data: the task, not prepared; or why it could not be set up.
     """
-    table = Table(title="data sets", title_justify="left")
-    for heading in ("task", "present", "on disk", "from", "checked"):
-        table.add_column(heading, no_wrap=heading != "from")
-    table.add_column("how to get it", overflow="fold")
+    table = Table(title="python scripts/prepare_data.py data=<task>", title_justify="left")
+    for heading in ("task", "present", "on disk", "from", "checked", "how to get it"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("task", "present"))
     for name, task in tasks.items():
         table.add_row(*map(Text, _row(name, task)))
     _print(table)
@@ -46,39 +45,38 @@ def print_failures(failures: Mapping[str, str], prepared: int) -> None:
 
 
 def _print(table: Table) -> None:
+    """On a terminal as wide as it is; in a file or a pipe wide enough for one line a row."""
     console = Console()
-    console.print(table, width=None if console.is_terminal else max(console.width, 160), crop=False)
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
-def _row(name: str, task: SequenceDataModule | LongrangeError) -> tuple[str, str, str, str, str, str]:
-    if isinstance(task, LongrangeError):
-        return name, "?", "", "", "", str(task)
+def _row(name: str, task: SequenceDataModule | LongrangeError) -> tuple[str, ...]:
+    try:
+        if isinstance(task, LongrangeError):
+            raise task
+        return _facts(name, task)
+    except LongrangeError as error:
+        return name, "?", "", "", "", str(error)
+
+
+def _facts(name: str, task: SequenceDataModule) -> tuple[str, ...]:
     if not hasattr(task, "present"):
         return name, "no", "", "", "", "this version has the task's shape only"
-    sources = list(task.sources)
     there = task.present()
-    origin = ", ".join(dict.fromkeys(_origin(source) for source in sources)) or "generated"
-    checked = ", ".join(dict.fromkeys(_checked(source, task.data_dir) for source in sources)) or "-"
-    return (
-        name,
-        "yes" if there else "no",
-        _disk(task, name),
-        origin,
-        checked,
-        "" if there else _how(name, task, sources),
-    )
+    origin = ", ".join(dict.fromkeys(map(_origin, task.sources))) or "generated"
+    checked = ", ".join(dict.fromkeys(_checked(source, task.data_dir) for source in task.sources)) or "-"
+    return name, "yes" if there else "no", _disk(name, task), origin, checked, "" if there else _how(name, task)
 
 
 def _origin(source: Source) -> str:
-    return urlparse(source.url).hostname or source.url if source.url else "by hand"
+    return (urlparse(source.url).hostname or source.url).removeprefix("www.") if source.url else "by hand"
 
 
-def _how(name: str, task: SequenceDataModule, sources: list[Source]) -> str:
-    command = f"python scripts/prepare_data.py data={name}"
-    if all(source.url for source in sources):
-        size = sum(source.size or 0 for source in sources)
-        return f"{command} (downloads {readable(size)})" if size else command
-    return "; ".join(source.hint(task.data_dir) for source in sources if not source.url)
+def _how(name: str, task: SequenceDataModule) -> str:
+    if all(source.url for source in task.sources):
+        size = sum(source.size or 0 for source in task.sources)
+        return f"data={name}{f', downloads {readable(size)}' if size else ''}"
+    return "; ".join(source.hint(task.data_dir) for source in task.sources if not source.url)
 
 
 def _checked(source: Source, folder: Path) -> str:
@@ -98,7 +96,7 @@ def _matches(path: Path, checksum: str) -> bool:
     return matches(path, checksum)
 
 
-def _disk(task: SequenceDataModule, name: str) -> str:
+def _disk(name: str, task: SequenceDataModule) -> str:
     """Source files, which several tasks may share, and this task's encoded forms."""
     files = _size(task.data_dir)
     encoded = sum(map(_size, task.cache_dir.glob(f"{name}-*"))) if task.cache_dir.is_dir() else 0
