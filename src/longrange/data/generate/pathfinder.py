@@ -3,7 +3,9 @@
 Every image has two long dashed curves ("snakes" of short "paddles") and shorter ones as distractors. One disc marks the
 beginning of a long snake, another the end of the same one (label 1) or of the other (label 0). The procedure is the
 published one, with Long Range Arena's parameters; images are drawn in parallel, each from its own random stream, so
-that the number of threads cannot matter. The published procedure does not scatter single paddles, nor does this.
+that the number of threads cannot matter. Single paddles are not scattered, as in the
+authors' own settings. One thing differs: images where both long snakes end in the same pixel, whose label
+would mean nothing, are drawn again.
 """
 
 import os
@@ -15,10 +17,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from longrange.data.generate.pathfinder_snakes import Scene, draw_many
 from longrange.data.generate.pathfinder_tables import SETTINGS, Setting, Tables, build_tables, disc_picture, frame_width
+from longrange.data.progress import progress_bar
 from longrange.errors import ConfigError
 
 LEVELS = {"easy": 6, "intermediate": 9, "hard": 14}  # paddles of a long snake
@@ -127,7 +130,7 @@ def draw_all(recipe: Recipe, seed: int, workers: int | None = None) -> Iterator[
         raise ConfigError(f"data.generator_seed={seed}: must be 0 or more")
     workers = workers or os.cpu_count() or 1
     begins = range(0, recipe.images, BLOCK)
-    with _progress() as progress, ThreadPoolExecutor(workers) as pool:
+    with progress_bar() as progress, ThreadPoolExecutor(workers) as pool:
         task = progress.add_task(f"drawing {recipe.resolution} x {recipe.resolution} images", total=recipe.images)
         ahead: deque = deque()
         try:
@@ -167,8 +170,3 @@ def _scene(recipe: Recipe) -> Scene:
         setting.distractor_contrast,
         disc_picture(setting),
     )
-
-
-def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, TimeRemainingColumn())

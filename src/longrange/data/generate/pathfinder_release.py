@@ -54,7 +54,9 @@ def write_release(root: Path, recipe: Recipe, seed: int, workers: int | None = N
 
 
 def _row(recipe: Recipe, batch: int, k: int, label: int, margin: int) -> str:
-    """Folder, file, number, label, continuity, paddles; paddles of a distractor; paddle length, thickness, margin; 1."""
+    """The archive's columns: folder, file, number, label, continuity, paddles of a long snake and of a distractor,
+    length, thickness and margin of a paddle, number of contrasts.
+    """
     setting = recipe.setting
     shape = f"{setting.continuity} {recipe.long_paddles} {recipe.distractor_paddles}"
     paddle = f"{setting.paddle_length} {setting.paddle_thickness} {margin} 1"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from longrange.data.generate.pathfinder_drawing import disc, displacement, offsets_within, paddle
+from longrange.data.generate.pathfinder_drawing import SCALE, disc, displacement, offsets_within, paddle
 
 N_DEGREES = 360
 WEIGHT_ONE = 1 << 16  # weights of turns are integers, so that every machine draws alike
@@ -60,7 +60,8 @@ class Tables(NamedTuple):
     Attributes:
         bright, blocked: pictures of a paddle and of what it blocks, (A, S, S) uint8. A degree's start at the tail, in
             the middle of the square; a candidate's start at the head and point back.
-        far_end: from where a picture starts to the paddle's other end, (A, 2).
+        far_end: from a paddle's tail to its head as the growth of snakes reckons it, (360, 2).
+        drawn_end: from where a picture starts to the last pixel of the paddle in it, (A, 2).
         advance: from a paddle's pivot to the next one's, (A, 2).
         pivot: from a first paddle's head to its pivot, (360, 2).
         second_tail: from the first long snake's tail to the second's, (360, 2).
@@ -75,6 +76,7 @@ class Tables(NamedTuple):
     bright: np.ndarray
     blocked: np.ndarray
     far_end: np.ndarray
+    drawn_end: np.ndarray
     advance: np.ndarray
     pivot: np.ndarray
     second_tail: np.ndarray
@@ -105,7 +107,8 @@ def build_tables(setting: Setting, resolution: int, margin: int) -> Tables:
     return Tables(
         bright,
         blocked,
-        far_end=displacement(length, drawn),
+        far_end=displacement(length, degrees),
+        drawn_end=np.trunc(displacement(length * SCALE, drawn) / SCALE).astype(np.int64),
         advance=displacement(length + 2 * margin, ahead),
         pivot=displacement(reach, degrees + np.pi),
         second_tail=np.rint(setting.seed_distance * np.stack([np.sin(degrees), np.cos(degrees)], 1)).astype(np.int64),
