@@ -63,11 +63,6 @@ class ArrayDataset(Dataset):
         """The batch of these examples; every row is full."""
         return Batch(self.decode(self.inputs[indices]), None, torch.from_numpy(self.targets[indices]))
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """Steps of each example as stored, (n,) int64."""
-        return np.full(len(self), self.inputs.shape[1])
-
     def __reduce__(self):
         """Loader processes open the files anew instead of receiving a copy of what is mapped."""
         return type(self), (self.path, self.decode)

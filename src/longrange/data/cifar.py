@@ -7,22 +7,22 @@ steps, normalised as in that code: gray by mean 122.6 and deviation 61, colour c
 own code takes gray values as 256 tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from longrange.data.archives import ensure_unpacked
 from longrange.data.arrays import ArrayDataset, Arrays, ensure_arrays, open_arrays
-from longrange.data.batch import Batch
+from longrange.data.augmentation import Augmented, DatedSampler
 from longrange.data.cache import cache_folder
 from longrange.data.cifar_files import N_CLASSES, SIDE, TEST_FILES, TRAIN_FILES, read_batch
 from longrange.data.fetch import Source
-from longrange.data.module import EpochSampler, SequenceDataModule, Split
-from longrange.data.pixels import Scaled, as_tokens, cropped_and_flipped, gray
+from longrange.data.module import SequenceDataModule, Split
+from longrange.data.pixels import Scaled, as_tokens, gray
 from longrange.data.splits import tenth_held_out
 from longrange.errors import ConfigError, DataError
 from longrange.models.spec import TaskSpec
@@ -35,6 +35,7 @@ ARCHIVE = Source(
 )
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
+FILES = (*TRAIN_FILES, *TEST_FILES)
 
 _GRAY = Scaled((122.6 / 255,), (61.0 / 255,))
 _COLOUR = Scaled((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
@@ -101,8 +102,9 @@ class Cifar(SequenceDataModule):
         Raises:
             DataError: a file cannot be had, is damaged, or differs from the published one; a place cannot be written.
         """
-        ensure_unpacked(*self.sources, self.data_dir, self.present, download=self.download)
-        ensure_arrays(self._cache, ("train", "val", "test"), self._encode)
+        ensure_unpacked(*self.sources, self.data_dir, self.present, [FOLDER], download=self.download)
+        read = cache(self._read)  # train and val are rows of the same files
+        ensure_arrays(self._cache, ("train", "val", "test"), lambda split: _rows(read, split))
 
     def split(self, name: Split) -> ArrayDataset:
         """The images of one split, memory-mapped.
@@ -119,7 +121,9 @@ class Cifar(SequenceDataModule):
         if not self.augment:
             return loader
         data = Augmented(loader.dataset, self.seed)
-        return self._loader(data, self.batch_size, sampler=DatedSampler(len(data), self.seed), drop_last=True)
+        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        order = DatedSampler(len(data), self.seed, replicas, rank)
+        return self._loader(data, self.batch_size, sampler=order, drop_last=True)
 
     def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, np.ndarray, str]]:
         """Images for people, without augmentation: "image", (32, 32) or (32, 32, 3) uint8, the class."""
@@ -133,47 +137,28 @@ class Cifar(SequenceDataModule):
 
     @property
     def _cache(self) -> Path:
-        if not self.present():
-            raise DataError(f"{self._folder}: not prepared; run scripts/prepare_data.py data={self.name}")
-        files = [self._folder / name for name in (*TRAIN_FILES, *TEST_FILES)]
-        return cache_folder(self.cache_dir, "cifar10", files, {"colour": self.colour, "verify": self.verify})
+        files = [self._folder / name for name in FILES]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise DataError(
+                f"{self._folder}: no {', '.join(missing)}; run scripts/prepare_data.py data={self.name}, or unpack "
+                f"{ARCHIVE.name} there"
+            )
+        return cache_folder(self.cache_dir, self.name, files, {"colour": self.colour, "verify": self.verify})
 
-    def _encode(self, split: str) -> Arrays:
-        names = TEST_FILES if split == "test" else TRAIN_FILES
+    def _read(self, names: tuple[str, ...]) -> Arrays:
         parts = [read_batch(self._folder / name, self.verify) for name in names]
         images = np.concatenate([images if self.colour else gray(images) for images, _ in parts])
-        labels = np.concatenate([labels for _, labels in parts])
-        rows = slice(None) if split == "test" else tenth_held_out(len(labels))[split]
-        return Arrays(images[rows], labels[rows])
+        return Arrays(images, np.concatenate([labels for _, labels in parts]))
 
 
-class DatedSampler(EpochSampler):
-    """An `EpochSampler` whose indices also say the epoch, as index + epoch * size, for loader processes to read."""
-
-    def __iter__(self):
-        return (index + self.epoch * self.size for index in super().__iter__())
-
-
-class Augmented(Dataset):
-    """Images that are moved and mirrored anew in every epoch.
-
-    Args:
-        images: a split.
-        seed: the run's seed.
-    """
-
-    def __init__(self, images: ArrayDataset, seed: int):
-        self.images, self.seed = images, seed
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitems__(self, dated: Sequence[int]) -> Batch:
-        """The batch of these examples; indices from `DatedSampler`."""
-        epochs, indices = np.divmod(np.asarray(dated), len(self))
-        moved = cropped_and_flipped(self.images.inputs[indices], self.seed, epochs, indices)
-        return Batch(self.images.decode(moved), None, torch.from_numpy(self.images.targets[indices]))
+def _rows(read: Callable[[tuple[str, ...]], Arrays], split: str) -> Arrays:
+    if split == "test":
+        return read(TEST_FILES)
+    images, labels = read(TRAIN_FILES)
+    rows = tenth_held_out(len(labels))[split]
+    return Arrays(images[rows], labels[rows])
 
 
 def _complete(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (*TRAIN_FILES, *TEST_FILES))
+    return all((folder / name).is_file() for name in FILES)

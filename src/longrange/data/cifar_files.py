@@ -124,7 +124,9 @@ _NAMES = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The one written in Python: for a damaged number, the one in C sets aside gigabytes."""
+
     def find_class(self, module: str, name: str):
         if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}"[:80])

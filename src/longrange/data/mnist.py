@@ -113,9 +113,10 @@ class Mnist(SequenceDataModule):
 
     @property
     def _cache(self) -> Path:
-        if not self.present():
-            raise DataError(f"{self.data_dir}: not prepared; run scripts/prepare_data.py data={self.name}")
-        return cache_folder(self.cache_dir, "mnist", map(self._file, FILES), {"verify": self.verify})
+        missing = [name for name in FILES if not self._file(name).is_file()]
+        if missing:
+            raise DataError(f"{self.data_dir}: no {', '.join(missing)}; run scripts/prepare_data.py data={self.name}")
+        return cache_folder(self.cache_dir, self.name, map(self._file, FILES), {"verify": self.verify})
 
     def _encode(self, split: str) -> Arrays:
         stem = "t10k" if split == "test" else "train"
@@ -147,5 +148,7 @@ def bit_reversal(n: int) -> np.ndarray:
     """
     bits = (n - 1).bit_length()
     numbers = np.arange(1 << bits)
-    reversed_ = sum((numbers >> bit & 1) << (bits - 1 - bit) for bit in range(bits))
+    reversed_ = np.zeros_like(numbers)
+    for bit in range(bits):
+        reversed_ |= (numbers >> bit & 1) << (bits - 1 - bit)
     return reversed_[reversed_ < n]
