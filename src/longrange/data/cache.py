@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset as ArrowDataset
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
@@ -63,7 +62,7 @@ class SequenceDataset(Dataset):
 
     def __init__(self, path: Path):
         self.path = path
-        table = ArrowDataset.from_file(str(path)).data
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         tokens, targets = (table.column(name).combine_chunks() for name in ("tokens", "target"))
         offsets = tokens.offsets.to_numpy()
         self.symbols = (table.schema.metadata or {}).get(_SYMBOLS, b"").decode()

@@ -20,6 +20,10 @@ _CODE_POINTS = 0x110000
 _COUNT_AT_ONCE = 1 << 22
 
 
+def _codes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")
+
+
 class Vocabulary:
     """Which id each character has.
 
@@ -66,8 +70,8 @@ def as_bytes(text: str) -> str:
 
 def decode(ids: np.ndarray, symbols: str) -> str:
     """The characters of (L,) ids without their `<eos>`; U+FFFD where a character had no id."""
-    table = np.array(["", "\N{REPLACEMENT CHARACTER}", "", *symbols])
-    return "".join(table[ids])
+    table = ["", "\N{REPLACEMENT CHARACTER}", "", *symbols]
+    return "".join(table[i] for i in ids.tolist())
 
 
 def published_vocabulary(texts: Iterable[str], max_length: int, min_freq: int, size: int) -> Vocabulary:
@@ -85,9 +89,8 @@ def published_vocabulary(texts: Iterable[str], max_length: int, min_freq: int, s
     kept = frequent[: size - len(SPECIALS)]
     if len(kept) < len(frequent):
         log.warning(
-            "%d characters occur at least %d times in the training texts, and the task has %d ids: the rarest %d become "
-            "<unk>; this is not the published data",
-            *(len(frequent), min_freq, size, len(frequent) - len(kept)),
+            "%d characters of the training texts become <unk>, as the task has %d ids; this is not the published data",
+            *(len(frequent) - len(kept), size),
         )
     return Vocabulary("".join(map(chr, kept)))
 
@@ -114,10 +117,6 @@ def encode_all(
             lengths.append(len(ids))
         file.flush()
         return np.memmap(file, vocabulary.dtype, mode="r"), np.array(lengths)
-
-
-def _codes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
 def _count(texts: Iterable[str]) -> np.ndarray:

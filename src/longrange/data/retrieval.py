@@ -1,8 +1,8 @@
 """Retrieval: does one of two papers cite the other? Each is read alone, character by character.
 
-Source: ACL Anthology Network (Radev et al. 2013; http://aan.how) in the pairs of Long Range Arena (arXiv 2011.04006), its
-files `new_aan_pairs.{train,eval,test}.tsv`; 147,086 pairs to train on, and published validation and test files. They
-split pairs, not papers: a paper occurs in several pairs and in several splits. No licence stated.
+Source: ACL Anthology Network (Radev et al. 2013; http://aan.how) in the pairs of Long Range Arena (arXiv 2011.04006),
+its files `new_aan_pairs.{train,eval,test}.tsv`; 147,086 pairs to train on, and published validation and test files.
+They split pairs, not papers: a paper occurs in several pairs and in several splits. No licence stated.
 
 As in the published pipelines (S4, S5), documents are cut to 3,999 characters and every character of the training texts
 has an id, 98 in all. Unlike there, a quotation mark is an ordinary character, as in the original benchmark: read as a
@@ -14,6 +14,7 @@ normalisation takes its statistics from all rows of a batch, first and second do
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 
 from longrange.data.archives import ensure_unpacked
 from longrange.data.batch import Batch
-from longrange.data.cache import SequenceDataset, Sequences, arrow_file, cache_folder, ensure_cache, open_split
+from longrange.data.cache import SequenceDataset, Sequences, cache_folder, ensure_cache, open_split
 from longrange.data.characters import Vocabulary, decode, encode_all, published_vocabulary
 from longrange.data.fetch import Source
 from longrange.data.module import SequenceDataModule, Split
@@ -77,8 +78,8 @@ class Retrieval(SequenceDataModule):
     """Pairs of papers as characters.
 
     Args:
-        data_dir: holds the three files, or the unpacked archive of the benchmark; where it holds neither, the archive is
-            downloaded into it (8.2 GB) and these files are unpacked.
+        data_dir: holds the three files, or the unpacked archive of the benchmark; where it holds neither, the archive
+            is downloaded into it (8.2 GB) and these files are unpacked.
         cache_dir: folder of the encoded data, 1.2 GB; `data_dir/cache` where None.
         max_length: longest document in steps, `<eos>` included; longer ones are cut.
         download: whether absent files may be downloaded.
@@ -109,9 +110,7 @@ class Retrieval(SequenceDataModule):
     @property
     def spec(self) -> TaskSpec:
         """Two documents of 98 characters in, 2 classes out."""
-        return TaskSpec(
-            self.name, "tokens", N_IDS, len(LABELS), self.max_length, variable_length=True, paired=True
-        )
+        return TaskSpec(self.name, "tokens", N_IDS, len(LABELS), self.max_length, variable_length=True, paired=True)
 
     @property
     def sources(self) -> list[Source]:
@@ -131,8 +130,8 @@ class Retrieval(SequenceDataModule):
         members = [f"{_IN_ARCHIVE}/{file}" for file in FILES.values()]
         if not any(file.is_file() for file in self._files.values()):
             ensure_unpacked(SOURCE, self.data_dir, self.present, members, download=self.download)
-        vocabulary = []  # made with the training split, which is the first
-        ensure_cache(self._cache, list(FILES), lambda split: self._encode(split, vocabulary), PairDataset)
+        vocabulary = cache(self._vocabulary)  # needed for every split, made once
+        ensure_cache(self._cache, list(FILES), lambda split: self._encode(split, vocabulary()))
 
     def split(self, name: Split) -> PairDataset:
         """The encoded pairs of one split, memory-mapped.
@@ -141,3 +140,48 @@ class Retrieval(SequenceDataModule):
             DataError: the data has not been prepared.
         """
         return open_split(self._cache, name, self.name, PairDataset)
+
+    def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, str, str]]:
+        """Some pairs for people: "text", both documents as the model reads them, the label."""
+        data = self.split(split)
+        documents = [[decode(data.row(2 * i + j), data.symbols) for j in (0, 1)] for i in indices]
+        return [
+            ("text", "\n\n".join(texts), LABELS[data.targets[i]]) for i, texts in zip(indices, documents, strict=True)
+        ]
+
+    @property
+    def _files(self) -> dict[str, Path]:
+        """Where each split is: in the first folder of an unpacked archive that holds one."""
+        folders = [self.data_dir / part for part in ("", "tsv_data", "lra_release/tsv_data", _IN_ARCHIVE)]
+        holding = (folder for folder in folders if any((folder / file).is_file() for file in FILES.values()))
+        folder = next(holding, self.data_dir)
+        return {split: folder / file for split, file in FILES.items()}
+
+    @property
+    def _cache(self) -> Path:
+        missing = [str(file) for file in self._files.values() if not file.is_file()]
+        if missing:
+            raise DataError(
+                f"{', '.join(missing)}: missing; run scripts/prepare_data.py data={self.name}, "
+                f"or unpack {SOURCE.name} again"
+            )
+        return cache_folder(self.cache_dir, self.name, self._files.values(), {"max_length": self.max_length})
+
+    def _vocabulary(self) -> Vocabulary:
+        rows = read_rows(self._files["train"], "counting characters of")
+        texts = (text for row in rows for text in (row.first, row.second))
+        return published_vocabulary(texts, self.max_length, min_freq=1, size=N_IDS)
+
+    def _encode(self, split: str, vocabulary: Vocabulary) -> Sequences:
+        labels = []
+
+        def texts() -> Iterator[str]:
+            for label, first, second in read_rows(self._files[split], "encoding"):
+                labels.append(label)
+                yield first
+                yield second
+
+        values, lengths = encode_all(texts(), vocabulary, self.max_length, self.cache_dir)
+        if split == "train" and len(labels) != N_TRAINING_PAIRS:
+            log.warning("%s: %d pairs, the published file has %d", self._files[split], len(labels), N_TRAINING_PAIRS)
+        return Sequences(values, lengths, np.repeat(labels, 2), vocabulary.symbols)

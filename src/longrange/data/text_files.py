@@ -1,4 +1,4 @@
-"""IMDB reviews from any of their published forms: the folder aclImdb, its archive, or the Hugging Face parquet files."""
+"""IMDB reviews from any published form: the folder aclImdb, its archive, or the parquet files of Hugging Face."""
 
 import tarfile
 import zlib
@@ -88,7 +88,10 @@ def _folder_rows(folders: list[Path]) -> Iterator[_Row]:
 
 def _archive_rows(path: Path) -> Iterator[_Row]:
     try:
-        with rich.progress.open(path, "rb", description=f"reading {path.name}") as raw, tarfile.open(fileobj=raw) as tar:
+        with (
+            rich.progress.open(path, "rb", description=f"reading {path.name}") as raw,
+            tarfile.open(fileobj=raw) as tar,
+        ):
             for member in tar:
                 *_, split, label, name = ("", "", *PurePosixPath(member.name).parts)
                 if f"{split}/{label}" in _FOLDERS and member.isreg() and name.endswith(".txt"):
