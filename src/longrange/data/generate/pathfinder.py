@@ -2,10 +2,10 @@
 
 Every image has two long dashed curves ("snakes" of short "paddles") and shorter ones as distractors. One disc marks the
 beginning of a long snake, another the end of the same one (label 1) or of the other (label 0). The procedure is the
-published one, with Long Range Arena's parameters; images are drawn in parallel, each from its own random stream, so
-that the number of threads cannot matter. Single paddles are not scattered, as in the
-authors' own settings. One thing differs: images where both long snakes end in the same pixel, whose label
-would mean nothing, are drawn again.
+published one, with Long Range Arena's parameters, without single paddles, as in the authors' own settings. Images are
+drawn in parallel, each from its own random stream, so that the number of threads cannot matter.
+
+One thing differs: where both long snakes end in the same pixel, so that the label means nothing, they are grown again.
 """
 
 import os

@@ -8,6 +8,7 @@ text whatever its name says: one image a line, its columns as in `_row`.
 import argparse
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from longrange.data.files import locked, whole_folder
@@ -40,17 +41,17 @@ def write_release(root: Path, recipe: Recipe, seed: int, workers: int | None = N
     with locked(folder), whole_folder(folder) as partial:
         (partial / "metadata").mkdir()
         for begin, drawn in draw_all(recipe, seed, workers):
-            batch = begin // BATCH
-            images = partial / f"imgs/{batch}"
-            images.mkdir(parents=True, exist_ok=True)
-            rows = []
-            for i, (pixels, label, margin) in enumerate(zip(drawn.pixels, drawn.labels, drawn.margins, strict=True)):
-                k = (begin + i) % BATCH
-                Image.fromarray(pixels).save(images / f"sample_{k}.png", compress_level=1)
-                rows.append(_row(recipe, batch, k, label, margin))
-            with (partial / f"metadata/{batch}.npy").open("a") as file:
-                file.writelines(rows)
+            for i, shown in enumerate(zip(drawn.pixels, drawn.labels, drawn.margins, strict=True), start=begin):
+                _write_image(partial, recipe, *divmod(i, BATCH), *shown)
     return folder
+
+
+def _write_image(level: Path, recipe: Recipe, batch: int, k: int, pixels: np.ndarray, label: int, margin: int) -> None:
+    images, metadata = level / f"imgs/{batch}", level / f"metadata/{batch}.npy"
+    images.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(images / f"sample_{k}.png", compress_level=1)
+    with metadata.open("a") as file:
+        file.write(_row(recipe, batch, k, label, margin))
 
 
 def _row(recipe: Recipe, batch: int, k: int, label: int, margin: int) -> str:
