@@ -63,7 +63,7 @@ def test_file_is_an_ordinary_data_set(split):
 
 
 def test_symbols_stay_with_the_ids(tmp_path, split):
-    write_arrow(tmp_path / "text.arrow", encoded()._replace(symbols="ab\N{GREEK SMALL LETTER PI}\n"))
+    write_arrow(tmp_path / "text.arrow", encoded(), "ab\N{GREEK SMALL LETTER PI}\n")
     assert SequenceDataset(tmp_path / "text.arrow").symbols == "ab\N{GREEK SMALL LETTER PI}\n"
     assert split.symbols == ""
 

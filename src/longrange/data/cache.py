@@ -35,13 +35,11 @@ class Sequences(NamedTuple):
         values: all sequences end to end, (sum of lengths,) unsigned integers.
         lengths: (n,) int64.
         targets: (n,) int64.
-        symbols: characters in the order of their ids, for those who read the ids as text; kept in the file.
     """
 
     values: np.ndarray
     lengths: np.ndarray
     targets: np.ndarray
-    symbols: str = ""
 
 
 class SequenceDataset(Dataset):
@@ -54,7 +52,7 @@ class SequenceDataset(Dataset):
         values: all sequences end to end, in the memory map.
         starts, lengths: place of each sequence in `values`, (n,) int64.
         targets: (n,) int64, in the memory map.
-        symbols: as in `Sequences`.
+        symbols: as in `write_arrow`.
 
     Raises:
         OSError, ValueError: the file is missing or damaged.
@@ -98,16 +96,17 @@ class SequenceDataset(Dataset):
 AnySequences = TypeVar("AnySequences", bound=SequenceDataset)
 
 
-def write_arrow(path: Path, sequences: Sequences) -> None:
+def write_arrow(path: Path, sequences: Sequences, symbols: str = "") -> None:
     """Write one split.
 
     Args:
         path: the file, made anew.
         sequences: its examples, at least one.
+        symbols: of text: the characters in the order of their ids, for whoever reads ids as text; kept in the file.
     """
     offsets = np.concatenate([[0], np.cumsum(sequences.lengths)])
     tokens = pa.LargeListArray.from_arrays(offsets, sequences.values)
-    metadata = {_SYMBOLS: sequences.symbols}
+    metadata = {_SYMBOLS: symbols}
     table = pa.table({"tokens": tokens, "target": sequences.targets}, metadata=metadata)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
@@ -127,13 +126,16 @@ def cache_folder(root: Path, name: str, sources: Iterable[Path], options: dict) 
     return root / f"{name}-{digest[:12]}"
 
 
-def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Sequences]) -> None:
+def ensure_cache(
+    folder: Path, splits: Sequence[str], encode: Callable[[str], Sequences], symbols: Callable[[], str] = str
+) -> None:
     """Make the cache unless it is there and readable; of several processes, one does the work.
 
     Args:
         folder: from `cache_folder`.
         splits: names of the splits, one file each.
         encode: makes a split's examples from its source.
+        symbols: gives those of `write_arrow`.
     Raises:
         DataError: a source is at fault, or the folder cannot be written.
     """
@@ -146,7 +148,7 @@ def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Se
             log.warning("%s: the encoded data is damaged; making it again", folder)
         with whole_folder(folder) as partial:
             for split in splits:
-                write_arrow(arrow_file(partial, split), encode(split))
+                write_arrow(arrow_file(partial, split), encode(split), symbols())
 
 
 def arrow_file(folder: Path, split: str) -> Path:

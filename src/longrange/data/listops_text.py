@@ -67,7 +67,7 @@ def read_tsv(path: Path, max_length: int) -> Sequences:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if not parts:
         raise DataError(f"{path}: holds no rows under its header; download or generate it again")
-    return Sequences(*(np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True)))
+    return Sequences(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _check_header(path: Path, line: bytes) -> None:

@@ -131,7 +131,12 @@ class Retrieval(SequenceDataModule):
         if not any(file.is_file() for file in self._files.values()):
             ensure_unpacked(SOURCE, self.data_dir, self.present, members, download=self.download)
         vocabulary = cache(self._vocabulary)  # needed for every split, made once
-        ensure_cache(self._cache, list(FILES), lambda split: self._encode(split, vocabulary()))
+        ensure_cache(
+            self._cache,
+            list(FILES),
+            encode=lambda split: self._encode(split, vocabulary()),
+            symbols=lambda: vocabulary().symbols,
+        )
 
     def split(self, name: Split) -> PairDataset:
         """The encoded pairs of one split, memory-mapped.
@@ -184,4 +189,4 @@ class Retrieval(SequenceDataModule):
         values, lengths = encode_all(texts(), vocabulary, self.max_length, self.cache_dir)
         if split == "train" and len(labels) != N_TRAINING_PAIRS:
             log.warning("%s: %d pairs, the published file has %d", self._files[split], len(labels), N_TRAINING_PAIRS)
-        return Sequences(values, lengths, np.repeat(labels, 2), vocabulary.symbols)
+        return Sequences(values, lengths, np.repeat(labels, 2))

@@ -109,7 +109,12 @@ class Text(SequenceDataModule):
             fetch(SOURCE, self.data_dir, download=self.download)
         reviews = cache(self._read)  # needed for every split, read once
         vocabulary = cache(lambda: self._vocabulary(reviews()["train"].texts))
-        ensure_cache(self._cache, list(self._stored), lambda split: self._encode(reviews(), split, vocabulary()))
+        ensure_cache(
+            self._cache,
+            self._stored,
+            encode=lambda split: self._encode(reviews(), split, vocabulary()),
+            symbols=lambda: vocabulary().symbols,
+        )
 
     def split(self, name: Split) -> SequenceDataset:
         """The encoded examples of one split, memory-mapped; with protocol "paper" the validation split is the test set.
@@ -164,7 +169,7 @@ class Text(SequenceDataModule):
             texts, labels = list(compress(texts, chosen)), list(compress(labels, chosen))
         pieces = map(as_bytes, texts) if self.tokens == "bytes" else texts
         values, lengths = encode_all(pieces, vocabulary, self.max_length, self.cache_dir)
-        return Sequences(values, lengths, np.array(labels), vocabulary.symbols)
+        return Sequences(values, lengths, np.array(labels))
 
     def _text(self, data: SequenceDataset, index: int) -> str:
         text = decode(data.row(index), data.symbols)
