@@ -11,12 +11,13 @@ from longrange.errors import DataError
 GREY = np.full((8, 8), 128, np.uint8)
 EXAMPLES = {
     "image": [("image", GREY, "grey $x_1$"), ("image", np.zeros((8, 8, 3), np.uint8), "black")] * 3,
-    "text": [("text", "one $5 \x00 \u65e5 " * 500, "long"), ("text", "", "empty")],
+    "wide image": [("image", np.tile(GREY, 20), "")] * 3,
+    "text": [("text", "one\n\ntwo", "two parts"), ("text", "one $5 \x00 \u65e5 " * 500, "long"), ("text", "", "empty")],
     "wave": [("wave", (np.sin(np.arange(100)), 50), "mono"), ("wave", (np.zeros((100, 2)), 50), "two channels")],
 }
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("kind", list(EXAMPLES))
 @pytest.mark.filterwarnings("error")
 def test_every_kind_is_drawn(tmp_path, kind):
     draw("title $ 1", EXAMPLES[kind], tmp_path / "new/picture.png")
