@@ -43,7 +43,7 @@ def row(capsys):
     ("content", "checksum", "checked"),
     [
         (b"archive", MD5, "md5 right"),
-        (b"other", MD5, "md5 WRONG"),
+        (b"other", MD5, "md5 of x.zip WRONG"),
         (None, MD5, "-"),
         (b"archive", None, "no checksum known"),
     ],
@@ -75,6 +75,15 @@ def test_a_generated_task_and_its_cache(made, tmp_path, recipe, row):
     present, size, *_ = row("mine", task)
     assert present == "yes"
     assert size.endswith("kB cache")
+
+
+def test_linked_files_count_once(tmp_path, row):
+    task = Task(tmp_path, there=True)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/file").write_bytes(b"12345")
+    for name, target in {"one": "disk", "two": "disk", "round": "task", "gone": "nowhere"}.items():
+        (task.data_dir / name).symlink_to(tmp_path / target)
+    assert row("mine", task)[1] == "5 B"
 
 
 def test_a_task_that_cannot_be_looked_at(tmp_path, row):

@@ -1,6 +1,7 @@
 """What there is of every task's data, and how to get the rest, as a table for people."""
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -64,7 +65,7 @@ def _facts(name: str, task: SequenceDataModule) -> tuple[str, ...]:
         return name, "no", "", "", "", "this version has the task's shape only"
     there = task.present()
     origin = ", ".join(dict.fromkeys(map(_origin, task.sources))) or "generated"
-    checked = ", ".join(dict.fromkeys(_checked(source, task.data_dir) for source in task.sources)) or "-"
+    checked = ", ".join(sorted({_checked(source, task.data_dir) for source in task.sources} - {"-"})) or "-"
     return name, "yes" if there else "no", _disk(name, task), origin, checked, "" if there else _how(name, task)
 
 
@@ -87,7 +88,7 @@ def _checked(source: Source, folder: Path) -> str:
     if not path.is_file():
         return "-"
     algorithm = source.checksum.partition(":")[0]
-    return f"{algorithm} right" if _matches(path, source.checksum) else f"{algorithm} WRONG"
+    return f"{algorithm} right" if _matches(path, source.checksum) else f"{algorithm} of {source.name} WRONG"
 
 
 @functools.cache
@@ -98,13 +99,19 @@ def _matches(path: Path, checksum: str) -> bool:
 
 def _disk(name: str, task: SequenceDataModule) -> str:
     """Source files, which several tasks may share, and this task's encoded forms."""
-    files = _size(task.data_dir)
-    encoded = sum(map(_size, task.cache_dir.glob(f"{name}-*"))) if task.cache_dir.is_dir() else 0
-    return (
-        " + ".join([readable(files), *([f"{readable(encoded)} cache"] if encoded else [])]) if files + encoded else ""
-    )
+    files, encoded = _size(task.data_dir), sum(map(_size, task.cache_dir.glob(f"{name}-*")))
+    return " + ".join(f"{readable(size)}{what}" for size, what in ((files, ""), (encoded, " cache")) if size)
 
 
 @functools.cache
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes in a folder, what links in it point to included."""
+    folders: set[str] = set()
+    total = 0
+    for root, inner, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(root) in folders:
+            inner.clear()  # linked to from within itself
+            continue
+        folders.add(os.path.realpath(root))
+        total += sum(path.stat().st_size for path in map(Path(root).joinpath, files) if path.exists())
+    return total
