@@ -1,4 +1,6 @@
-"""Random splits by share, as scikit-learn makes them in the published pipelines."""
+"""Random splits by share: shuffled as scikit-learn does in published pipelines, by class, or by group."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,3 +45,29 @@ def stratified(classes: np.ndarray, kept: float, seed: int) -> tuple[np.ndarray,
     if first.all() or not first.any():
         raise DataError(f"{len(classes)} examples are too few to be split")
     return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def grouped(groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+    """A random split that keeps every group in one part.
+
+    Groups are taken in random order. Each part takes whole groups until it has its share; the last part gets the rest.
+
+    Args:
+        groups: group of each example, (n,) of anything that sorts.
+        shares: of the examples, for all parts but the last.
+        seed: decides the order of the groups.
+    Returns:
+        Indices of the examples of each part, int64, ascending.
+    Raises:
+        DataError: there are not enough groups.
+    """
+    names, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    part_of = np.full(len(names), len(shares))
+    for part, share in enumerate(shares):
+        enough = np.searchsorted(np.cumsum(sizes[order]), share * len(groups)) + 1
+        part_of[order[:enough]] = part
+        order = order[enough:]
+    if not len(order):
+        raise DataError(f"{len(names)} groups are too few to be split into {len(shares) + 1} parts")
+    return [np.flatnonzero(part_of[members] == part) for part in range(len(shares) + 1)]

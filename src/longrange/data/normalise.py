@@ -72,6 +72,8 @@ def drop(part: np.ndarray, share: float, rng: np.random.Generator) -> None:
     n, L = part.shape[:2]
     count = int(L * share)
     if count:
+        if part.dtype == np.int16:
+            np.maximum(part, MISSING[part.dtype] + 1, out=part)  # a sample of that value is not missing
         chosen = np.argpartition(rng.random((n, L), np.float32), count, axis=1)[:, :count]
         part[np.arange(n)[:, None], chosen] = MISSING[part.dtype]
 

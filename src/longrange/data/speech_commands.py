@@ -12,9 +12,7 @@ below unit variance; kept, because published learning rates belong to it. MFCC a
 a second division would leave nothing above the logarithm's offset, and normalised by coefficient.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,30 +20,16 @@ import numpy as np
 import torch
 
 from longrange.data.archives import ensure_unpacked
-from longrange.data.arrays import ArrayDataset, Arrays, ensure_arrays, open_arrays
+from longrange.data.arrays import ArrayDataset, ensure_arrays, open_arrays
 from longrange.data.cache import cache_folder
 from longrange.data.fetch import Source
-from longrange.data.held_out import stratified
-from longrange.data.mfcc import N_MFCC, mfcc
-from longrange.data.mfcc import HOP as MFCC_HOP
+from longrange.data.mfcc import HOP, N_MFCC
 from longrange.data.module import SequenceDataModule, Split
-from longrange.data.normalise import Moments, Normalised, drop
-from longrange.data.speech_clips import (
-    ARCHIVE_NAME,
-    COMMANDS,
-    LISTS,
-    RATE,
-    SAMPLES,
-    WORDS,
-    clip_lengths,
-    find_clips,
-    official_split,
-    read_clips,
-)
+from longrange.data.normalise import Normalised, present
+from longrange.data.speech_clips import ARCHIVE_NAME, COMMANDS, LISTS, RATE, SAMPLES, WORDS
+from longrange.data.speech_encoding import SPLITS, STATISTICS, Encoding
 from longrange.errors import ConfigError, DataError
 from longrange.models.spec import TaskSpec
-
-log = logging.getLogger(__name__)
 
 ARCHIVE = Source(
     url="http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
@@ -54,11 +38,8 @@ ARCHIVE = Source(
     checksum="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
 )
 FOLDER = "speech_commands_v0.02"
-PUBLISHED_CLIPS = {35: 105_829, 10: 34_975}
 
-_SPLITS = ("train", "val", "test")
-_STATISTICS = "statistics"
-_DROP_SEED = 56789
+_FRAMES = 1 + SAMPLES // HOP
 _GUARD = {"raw": 1e-5 * 2**30, "mfcc": 1e-5}  # in the units of what is stored; the published code scales by 2**-30
 
 
@@ -125,7 +106,7 @@ class SpeechCommands(SequenceDataModule):
         """
         members = [*WORDS, *LISTS.values()]
         ensure_unpacked(ARCHIVE, self.data_dir, self._unpacked, members, download=self.download)
-        ensure_arrays(self._cache, (*_SPLITS, _STATISTICS), _Encoding(self).encode)
+        ensure_arrays(self._cache, (*SPLITS, STATISTICS), self._encoding().encode)
 
     def split(self, name: Split) -> ArrayDataset:
         """The clips of one split, memory-mapped.
@@ -133,15 +114,15 @@ class SpeechCommands(SequenceDataModule):
         Raises:
             DataError: the data has not been prepared.
         """
-        statistics = open_arrays(self._cache, _STATISTICS, torch.from_numpy, self.name).inputs
+        statistics = open_arrays(self._cache, STATISTICS, torch.from_numpy, self.name).inputs
         decode = Normalised(statistics, _GUARD[self.features], self.decimate, masked=self.dropped > 0)
         return open_arrays(self._cache, name, decode, self.name)
 
     def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, Any, str]]:
         """Clips for people: "wave", samples in [-1, 1] and their rate; MFCC as "image", a column each frame."""
         data = self.split(split)
-        show = _wave if self.features == "raw" else _picture
-        return [(*show(data.inputs[i], self.decimate), self.words[data.targets[i]]) for i in indices]
+        show = self._wave if self.features == "raw" else _picture
+        return [(*show(data.inputs[i]), self.words[data.targets[i]]) for i in indices]
 
     @property
     def _folder(self) -> Path:
@@ -168,60 +149,18 @@ class SpeechCommands(SequenceDataModule):
         options = {"features": self.features, "dropped": self.dropped}
         return cache_folder(self.cache_dir, self.name, self._paths, options)
 
+    def _encoding(self) -> Encoding:
+        return Encoding(self._folder, self.words, self.features, self.dropped / 100, self.name)
 
-_FRAMES = 1 + SAMPLES // MFCC_HOP
-
-
-class _Encoding:
-    """Reads a task's clips split by split; the training split's statistics can be had after it."""
-
-    def __init__(self, task: SpeechCommands):
-        self.task, self.folder = task, task._folder
-        self.moments = Moments((0,) if task.features == "raw" else (0, 1), masked=task.dropped > 0)
-
-    def encode(self, split: str) -> Arrays:
-        if split == _STATISTICS:
-            return Arrays(self.moments.mean_and_deviation(), np.zeros(2, np.int64))
-        rows = self._rows[split]
-        return Arrays(self._parts(split, self._clips.names[rows]), self._clips.targets[rows])
-
-    def _parts(self, split: str, names: np.ndarray) -> Iterator[np.ndarray]:
-        rng = np.random.default_rng((_DROP_SEED, _SPLITS.index(split)))
-        for samples in read_clips(self.folder, names, f"reading {self.task.name} {split}"):
-            part = samples[..., None] if self.task.features == "raw" else _coefficients(samples)
-            if self.task.dropped:
-                np.maximum(part, -np.iinfo(np.int16).max, out=part)  # the least value is to mean: missing
-                drop(part, self.task.dropped / 100, rng)
-            if split == "train":
-                self.moments.add(part)
-            yield part
-
-    @cached_property
-    def _clips(self):
-        clips = find_clips(self.folder, self.task.words)
-        if self.task.words is COMMANDS:
-            whole = clip_lengths(self.folder, clips.names) == SAMPLES
-            log.info("%s: %d clips shorter than a second are left out", self.task.name, (~whole).sum())
-            clips = type(clips)(clips.names[whole], clips.targets[whole])
-        published = PUBLISHED_CLIPS[len(self.task.words)]
-        if len(clips.names) != published:
-            log.warning(
-                "%s: %d clips, not the %d published ones: scores do not compare with published ones",
-                self.folder, len(clips.names), published,
-            )  # fmt: skip
-        return clips
-
-    @cached_property
-    def _rows(self) -> dict[str, np.ndarray]:
-        if self.task.words is WORDS:
-            return official_split(self.folder, self._clips.names)
-        train, rest = stratified(self._clips.targets, 0.7, seed=0)
-        val, test = stratified(self._clips.targets[rest], 0.5, seed=1)
-        return {"train": train, "val": rest[val], "test": rest[test]}
+    def _wave(self, samples: np.ndarray) -> tuple[str, tuple[np.ndarray, float]]:
+        values = samples[:: self.decimate] / np.float32(2**15)
+        if self.dropped:
+            values[~present(samples[:: self.decimate])] = np.nan
+        return "wave", (values[:, 0], RATE / self.decimate)
 
 
 def _check(words: int, features: str, decimate: int, dropped: float) -> None:
-    if words not in PUBLISHED_CLIPS:
+    if words not in (35, 10):
         raise ConfigError(f"data.words={words}: must be 35 or 10")
     if features not in _GUARD:
         raise ConfigError(f"data.features={features}: must be raw or mfcc")
@@ -233,15 +172,7 @@ def _check(words: int, features: str, decimate: int, dropped: float) -> None:
         raise ConfigError(f"data.dropped={dropped}: must be at least 0 and less than 100, percent")
 
 
-def _coefficients(samples: np.ndarray) -> np.ndarray:
-    return mfcc(torch.from_numpy(samples / np.float32(2**15)), RATE).numpy()
-
-
-def _wave(samples: np.ndarray, decimate: int) -> tuple[str, tuple[np.ndarray, float]]:
-    return "wave", (samples[::decimate, 0] / np.float32(2**15), RATE / decimate)
-
-
-def _picture(coefficients: np.ndarray, _: int) -> tuple[str, np.ndarray]:
+def _picture(coefficients: np.ndarray) -> tuple[str, np.ndarray]:
     least, most = np.nanmin(coefficients), np.nanmax(coefficients)
     scaled = np.nan_to_num((coefficients - least) / max(most - least, 1e-9))
     return "image", (255 * scaled).astype(np.uint8).T[::-1]
