@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from longrange.data.cache import SequenceDataset, Sequences, arrow_file, cache_folder, ensure_cache, write_arrow
+from longrange.data.cache import (
+    SequenceDataset,
+    Sequences,
+    arrow_file,
+    cache_folder,
+    ensure_cache,
+    open_split,
+    write_arrow,
+)
 from longrange.errors import DataError
 
 SEQUENCES = [[3, 1, 4], [1], [5, 9, 2, 6, 5]]
@@ -52,6 +60,22 @@ def test_file_is_an_ordinary_data_set(split):
     rows = datasets.Dataset.from_file(str(split.path))
     assert rows["tokens"][:] == SEQUENCES
     assert rows["target"][:] == [7, 0, 9]
+
+
+def test_symbols_stay_with_the_ids(tmp_path, split):
+    write_arrow(tmp_path / "text.arrow", encoded(), "ab\N{GREEK SMALL LETTER PI}\n")
+    assert SequenceDataset(tmp_path / "text.arrow").symbols == "ab\N{GREEK SMALL LETTER PI}\n"
+    assert split.symbols == ""
+
+
+def test_rows_and_steps(split):
+    assert [split.row(i).tolist() for i in range(3)] == SEQUENCES
+    assert split.steps.tolist() == [3, 1, 5]
+
+
+def test_an_unprepared_split_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"cache: not prepared; run scripts/prepare_data\.py data=toy"):
+        open_split(tmp_path / "cache", "val", "toy")
 
 
 def test_a_loader_process_opens_the_file_itself(split):

@@ -1,10 +1,15 @@
 """What every task inherits: checked options, repeatable order, complete evaluation."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from longrange.data.batch import Batch
-from longrange.data.module import EpochSampler, SequenceDataModule
+from longrange.data.module import SequenceDataModule
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 
@@ -27,25 +32,19 @@ class Counting(SequenceDataModule):
         return Numbers()
 
 
+class Uneven(Counting):
+    """Example 0 has 10 steps, example 9 has one."""
+
+    spec = TaskSpec("uneven", "tokens", 10, 10, 10, variable_length=True)
+
+    def split(self, name):
+        numbers = Numbers()
+        numbers.steps = np.arange(10, 0, -1)
+        return numbers
+
+
 def targets(loader) -> list[list[int]]:
     return [batch.targets.tolist() for batch in loader]
-
-
-def test_order_depends_on_seed_and_epoch_alone():
-    def order(seed, epoch):
-        sampler = EpochSampler(100, seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert order(0, 1) == order(0, 1)
-    assert sorted(order(0, 1)) == list(range(100))
-    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-
-
-def test_a_sampler_repeats_its_epoch_until_told():
-    sampler = EpochSampler(50, seed=3)
-    assert list(sampler) == list(sampler)
-    assert len(sampler) == 50
 
 
 def test_training_is_shuffled_and_drops_the_ragged_batch():
@@ -59,6 +58,67 @@ def test_training_is_shuffled_and_drops_the_ragged_batch():
 def test_evaluation_is_in_order_and_complete(loader):
     assert targets(getattr(Counting(batch_size=4), loader)()) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert targets(getattr(Counting(batch_size=4, eval_batch_size=7), loader)()) == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9]]
+
+
+def test_buckets_hold_neighbours_and_change_with_the_epoch():
+    loader = Uneven(batch_size=4, seed=1, bucket=True).train_dataloader()
+    epochs = []
+    for epoch in range(6):
+        loader.sampler.set_epoch(epoch)
+        epochs.append(targets(loader))
+    assert all([len(batch) for batch in epoch] == [4, 4] for epoch in epochs)
+    assert all(sorted(batch, reverse=True) == batch for epoch in epochs for batch in epoch)
+    assert len({str(epoch) for epoch in epochs}) > 3
+
+
+def test_bucketed_evaluation_goes_from_long_to_short_and_is_complete():
+    task = Uneven(batch_size=4, bucket=True)
+    assert targets(task.val_dataloader()) == targets(task.test_dataloader()) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader"])
+def test_buckets_need_lengths(loader):
+    with pytest.raises(ConfigError, match=r"data\.bucket=true: all sequences of counting are equally long"):
+        getattr(Counting(batch_size=4, bucket=True), loader)()
+
+
+def test_each_process_gets_its_share_of_every_bucket():
+    shares = []
+    for rank in range(2):
+        task = Uneven(batch_size=2, seed=1, bucket=True)
+        task.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        shares.append(targets(task.train_dataloader()))
+    whole = targets(Uneven(batch_size=4, seed=1, bucket=True).train_dataloader())
+    assert [sorted(first + second) for first, second in zip(*shares, strict=True)] == [sorted(b) for b in whole]
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing; writes down which examples it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), []
+
+    def training_step(self, batch):
+        self.seen.append(batch.targets.tolist())
+        return self.weight * 0
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def recorded(epochs: int, folder: Path, ckpt: Path | None = None) -> list[list[int]]:
+    recorder, quiet = Recorder(), {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", enable_checkpointing=False, limit_val_batches=0, **quiet)
+    trainer.fit(recorder, Uneven(batch_size=2, seed=3, bucket=True), ckpt_path=ckpt)
+    trainer.save_checkpoint(folder / f"{epochs}.ckpt")
+    return recorder.seen
+
+
+def test_a_resumed_run_goes_on_with_the_same_batches(tmp_path):
+    whole = recorded(4, tmp_path)
+    assert len({str(whole[i : i + 5]) for i in (0, 5, 10, 15)}) == 4, "each epoch has an order of its own"
+    assert recorded(2, tmp_path) + recorded(4, tmp_path, tmp_path / "2.ckpt") == whole
 
 
 def test_batches_are_records():

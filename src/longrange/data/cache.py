@@ -11,19 +11,21 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset as ArrowDataset
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
 from longrange.data.files import locked, whole_folder
 from longrange.data.padding import pad
+from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
+
+_SYMBOLS = b"symbols"
 
 
 class Sequences(NamedTuple):
@@ -50,6 +52,7 @@ class SequenceDataset(Dataset):
         values: all sequences end to end, in the memory map.
         starts, lengths: place of each sequence in `values`, (n,) int64.
         targets: (n,) int64, in the memory map.
+        symbols: as in `write_arrow`.
 
     Raises:
         OSError, ValueError: the file is missing or damaged.
@@ -57,9 +60,10 @@ class SequenceDataset(Dataset):
 
     def __init__(self, path: Path):
         self.path = path
-        table = ArrowDataset.from_file(str(path)).data
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         tokens, targets = (table.column(name).combine_chunks() for name in ("tokens", "target"))
         offsets = tokens.offsets.to_numpy()
+        self.symbols = (table.schema.metadata or {}).get(_SYMBOLS, b"").decode()
         self.values, self.targets = tokens.values.to_numpy(), targets.to_numpy()
         self.starts, self.lengths = offsets[:-1], np.diff(offsets)
         if offsets[-1] != len(self.values) or self.lengths.min() < 1:
@@ -75,21 +79,35 @@ class SequenceDataset(Dataset):
         inputs = pad(self.values, self.starts[chosen], lengths)
         return Batch(*(torch.from_numpy(array) for array in (inputs, lengths, self.targets[chosen])))
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each example, (n,) int64."""
+        return self.lengths
+
+    def row(self, index: int) -> np.ndarray:
+        """The ids of one sequence as they are stored."""
+        return self.values[self.starts[index] : self.starts[index] + self.lengths[index]]
+
     def __reduce__(self):
         """Loader processes open the file anew instead of receiving a copy of what is mapped."""
-        return SequenceDataset, (self.path,)
+        return type(self), (self.path,)
 
 
-def write_arrow(path: Path, sequences: Sequences) -> None:
+AnySequences = TypeVar("AnySequences", bound=SequenceDataset)
+
+
+def write_arrow(path: Path, sequences: Sequences, symbols: str = "") -> None:
     """Write one split.
 
     Args:
         path: the file, made anew.
         sequences: its examples, at least one.
+        symbols: of text: the characters in the order of their ids, for whoever reads ids as text; kept in the file.
     """
     offsets = np.concatenate([[0], np.cumsum(sequences.lengths)])
     tokens = pa.LargeListArray.from_arrays(offsets, sequences.values)
-    table = pa.table({"tokens": tokens, "target": sequences.targets})
+    metadata = {_SYMBOLS: symbols}
+    table = pa.table({"tokens": tokens, "target": sequences.targets}, metadata=metadata)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
 
@@ -108,13 +126,16 @@ def cache_folder(root: Path, name: str, sources: Iterable[Path], options: dict) 
     return root / f"{name}-{digest[:12]}"
 
 
-def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Sequences]) -> None:
+def ensure_cache(
+    folder: Path, splits: Sequence[str], encode: Callable[[str], Sequences], symbols: Callable[[], str] = str
+) -> None:
     """Make the cache unless it is there and readable; of several processes, one does the work.
 
     Args:
         folder: from `cache_folder`.
         splits: names of the splits, one file each.
         encode: makes a split's examples from its source.
+        symbols: gives those of `write_arrow`.
     Raises:
         DataError: a source is at fault, or the folder cannot be written.
     """
@@ -127,12 +148,29 @@ def ensure_cache(folder: Path, splits: Sequence[str], encode: Callable[[str], Se
             log.warning("%s: the encoded data is damaged; making it again", folder)
         with whole_folder(folder) as partial:
             for split in splits:
-                write_arrow(arrow_file(partial, split), encode(split))
+                write_arrow(arrow_file(partial, split), encode(split), symbols())
 
 
 def arrow_file(folder: Path, split: str) -> Path:
     """The file of a split in a cache."""
     return folder / f"{split}.arrow"
+
+
+def open_split(folder: Path, split: str, task: str, kind: type[AnySequences] = SequenceDataset) -> AnySequences:
+    """A prepared split.
+
+    Args:
+        folder: from `cache_folder`.
+        split: its name.
+        task: the task's name in configs/data.
+        kind: how its rows make examples.
+    Raises:
+        DataError: the data has not been prepared.
+    """
+    try:
+        return kind(arrow_file(folder, split))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not prepared; run scripts/prepare_data.py data={task}") from error
 
 
 def _readable(folder: Path, splits: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         DataError: the place beside `folder` cannot be written to.
     """
-    with _writing(folder):
+    with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(f"{folder.name}.lock"))
         try:
@@ -45,7 +45,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     target = folder.resolve()  # a link to another disk stays a link
     partial = target.with_name(f"{target.name}.partial")
-    with _writing(folder):
+    with writing(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -58,7 +58,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Turn the system's errors into one line that names the folder."""
     try:
         yield

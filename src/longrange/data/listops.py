@@ -9,13 +9,15 @@ values 0, the majority.
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from longrange.data.cache import SequenceDataset, arrow_file, cache_folder, ensure_cache
+from longrange.data.cache import SequenceDataset, cache_folder, ensure_cache, open_split
+from longrange.data.fetch import Source
 from longrange.data.files import locked
 from longrange.data.generate.listops import RECIPE_FILE, Recipe, generate, tsv_file
-from longrange.data.listops_text import N_CLASSES, VOCABULARY, read_tsv
+from longrange.data.listops_text import N_CLASSES, VOCABULARY, decode, read_tsv
 from longrange.data.module import SequenceDataModule, Split
 from longrange.errors import ConfigError, DataError
 from longrange.models.spec import TaskSpec
@@ -37,7 +39,12 @@ class ListOps(SequenceDataModule):
 
     Raises:
         ConfigError: a value is out of range.
+
+    Attributes:
+        sources: published files that are downloaded: none, the files are generated.
     """
+
+    sources: Sequence[Source] = ()
 
     def __init__(
         self,
@@ -63,6 +70,10 @@ class ListOps(SequenceDataModule):
         """18 token ids in, 10 classes out."""
         return TaskSpec(self.name, "tokens", len(VOCABULARY), N_CLASSES, self.max_length, variable_length=True)
 
+    def present(self) -> bool:
+        """Whether the three files are there."""
+        return all(file.is_file() for file in self._files.values())
+
     def prepare_data(self) -> None:
         """Generate the files where there are none, and encode them where that has not been done.
 
@@ -84,10 +95,12 @@ class ListOps(SequenceDataModule):
         Raises:
             DataError: the data has not been prepared.
         """
-        try:
-            return SequenceDataset(arrow_file(self._cache, name))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self._cache}: not prepared; run scripts/prepare_data.py data={self.name}") from error
+        return open_split(self._cache, name, self.name)
+
+    def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, str, str]]:
+        """Expressions and their values, see `preview.draw`."""
+        data = self.split(split)
+        return [("text", decode(data.row(i)), f"value {data.targets[i]}, {data.lengths[i]:,} steps") for i in indices]
 
     @property
     def _files(self) -> dict[str, Path]:

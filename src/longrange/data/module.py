@@ -3,51 +3,33 @@
 from abc import ABC, abstractmethod
 from typing import Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from longrange.data.batch import Batch
+from longrange.data.samplers import BucketSampler, EpochSampler, longest_first
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 
 Split = Literal["train", "val", "test"]
 
 
-class EpochSampler(Sampler[int]):
-    """A permutation of a data set that depends on (seed, epoch) alone, so that a resumed run sees the same order.
-
-    Args:
-        size: number of examples.
-        seed: the run's seed.
-    """
-
-    def __init__(self, size: int, seed: int):
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of every epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self):
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
-
-
 class SequenceDataModule(pl.LightningDataModule, ABC):
     """A task: its spec, its preparation, and its three splits.
 
     A data set of a split implements `__len__` and `__getitems__(indices) -> Batch`, one call a batch,
-    so that no Python runs per example.
+    so that no Python runs per example. Where sequences differ in length it has `steps`, the length of each example's
+    longest sequence, (n,) integers.
 
     Args:
         batch_size: examples per training step, at least 1.
         eval_batch_size: examples per evaluation step; `batch_size` where None.
         num_workers: loader processes; 0 loads in the training process.
         seed: decides the order of the training examples.
+        bucket: batch sequences of like length, see `BucketSampler`, and evaluate from long to short: less padding,
+            which changes no score but costs time.
 
     Attributes:
         protocol: "heldout" (selection on validation data that is not the test set) or "paper" (as published,
@@ -56,7 +38,15 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
 
     protocol: Literal["heldout", "paper"] = "heldout"
 
-    def __init__(self, *, batch_size: int, eval_batch_size: int | None = None, num_workers: int = 0, seed: int = 0):
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        bucket: bool = False,
+    ):
         super().__init__()
         for name, value, least in [
             ("batch_size", batch_size, 1),
@@ -66,7 +56,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
             if value is not None and value < least:
                 raise ConfigError(f"data.{name}={value}: must be at least {least}")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.eval_batch_size = eval_batch_size or batch_size
+        self.eval_batch_size, self.bucket = eval_batch_size or batch_size, bucket
 
     @property
     @abstractmethod
@@ -78,22 +68,41 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         """The prepared data set of one split, memory-mapped."""
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled by (seed, epoch); the ragged last batch is dropped."""
+        """Shuffled by (seed, epoch); the ragged last batch is dropped.
+
+        Raises:
+            ConfigError: a batch is larger than the split, or `bucket` where all sequences are equally long.
+        """
         data = self.split("train")
         if len(data) < self.batch_size:
             raise ConfigError(
                 f"data.batch_size={self.batch_size}: larger than the training split of {self.spec.name} "
                 f"({len(data)} examples)"
             )
-        return self._loader(data, self.batch_size, sampler=EpochSampler(len(data), self.seed), drop_last=True)
+        return self._loader(data, self.batch_size, sampler=self._training_order(data), drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        """In file order, nothing dropped."""
-        return self._loader(self.split("val"), self.eval_batch_size)
+        """In file order, or from long to short with `bucket`; nothing dropped."""
+        return self._evaluation_loader(self.split("val"))
 
     def test_dataloader(self) -> DataLoader:
-        """In file order, nothing dropped."""
-        return self._loader(self.split("test"), self.eval_batch_size)
+        """As `val_dataloader`."""
+        return self._evaluation_loader(self.split("test"))
+
+    def _training_order(self, data: Dataset) -> Sampler[int]:
+        if not self.bucket:
+            return EpochSampler(len(data), self.seed)
+        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        return BucketSampler(self._steps(data), self.batch_size, self.seed, replicas, rank)
+
+    def _evaluation_loader(self, data: Dataset) -> DataLoader:
+        order = longest_first(self._steps(data)) if self.bucket else None
+        return self._loader(data, self.eval_batch_size, sampler=order)
+
+    def _steps(self, data: Dataset) -> np.ndarray:
+        if not self.spec.variable_length:
+            raise ConfigError(f"data.bucket=true: all sequences of {self.spec.name} are equally long; leave it false")
+        return data.steps
 
     def _loader(self, data: Dataset, batch_size: int, **options) -> DataLoader:
         return DataLoader(

@@ -6,7 +6,8 @@ runs without the interpreter lock, so that threads share the work.
 """
 
 import numpy as np
-from numba import njit
+
+from longrange.data.generate.splitmix import below, compiled, uniform
 
 SYMBOLS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "[MIN", "[MAX", "[MED", "[SM", "]")
 MIN, MAX, MED, SM, CLOSE = range(10, 15)
@@ -21,48 +22,18 @@ _TEXT_LENGTH = np.array([len(symbol) for symbol in SYMBOLS])
 _BYTES_PER_SYMBOL = 9  # "( ", the longest symbol and its space, ") "
 _BYTES_PER_LABEL = 4  # tab, digit, carriage return, line feed
 
-# SplitMix64 (Steele, Lea and Flood 2014, figure 16): one addition and one mixing per number. Written out here
-# because the bytes of a data set must not change with a version of NumPy or Numba.
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_30, _27, _31, _32, _11 = (np.uint64(shift) for shift in (30, 27, 31, 32, 11))
 
-_compiled = njit(cache=True, nogil=True)
-
-
-@_compiled
-def _random(state):
-    """The next 64 random bits; `state` is (1,) uint64 and moves on."""
-    state[0] += _GOLDEN
-    z = state[0]
-    z = (z ^ (z >> _30)) * _MIX1
-    z = (z ^ (z >> _27)) * _MIX2
-    return z ^ (z >> _31)
-
-
-@_compiled
-def _uniform(state):
-    """A uniform number in [0, 1)."""
-    return np.float64(_random(state) >> _11) * 2.0**-53
-
-
-@_compiled
-def _below(state, n):
-    """A uniform integer in 0..n-1; its bias is below n * 2**-32."""
-    return np.int64(((_random(state) >> _32) * np.uint64(n)) >> _32)
-
-
-@_compiled
+@compiled
 def _draw(state, out, begin, max_length, max_depth, max_args, p_operator, opened, missing):
     """Draw one expression into `out[begin:]`; its end, or `_TOO_LONG` as soon as it exceeds `max_length`."""
     end, depth, limit = begin, 0, begin + max_length
     while end < limit:
-        if depth + 1 < max_depth and _uniform(state) <= p_operator:
-            opened[depth], missing[depth] = end, 2 + _below(state, max_args - 1)
+        if depth + 1 < max_depth and uniform(state) <= p_operator:
+            opened[depth], missing[depth] = end, 2 + below(state, max_args - 1)
             depth += 1
             end += 1
             continue
-        out[end] = _below(state, N_VALUES)
+        out[end] = below(state, N_VALUES)
         end += 1
         while depth > 0:
             missing[depth - 1] -= 1
@@ -71,7 +42,7 @@ def _draw(state, out, begin, max_length, max_depth, max_args, p_operator, opened
             if end == limit:
                 return _TOO_LONG
             depth -= 1
-            out[opened[depth]] = N_VALUES + _below(state, N_OPERATORS)
+            out[opened[depth]] = N_VALUES + below(state, N_OPERATORS)
             out[end] = CLOSE
             end += 1
         if depth == 0:
@@ -79,7 +50,7 @@ def _draw(state, out, begin, max_length, max_depth, max_args, p_operator, opened
     return _TOO_LONG
 
 
-@_compiled
+@compiled
 def draw_many(random_state, draws, min_length, max_length, max_depth, max_args, p_operator):
     """Draw expressions and keep those of the wanted length.
 
@@ -106,7 +77,7 @@ def draw_many(random_state, draws, min_length, max_length, max_depth, max_args, 
     return out[:begin].copy(), ends[:kept].copy()
 
 
-@_compiled
+@compiled
 def _ranked(counts, rank):
     """The digit of a rank, 0 the smallest, among digits that occur `counts` times."""
     digit = 0
@@ -116,7 +87,7 @@ def _ranked(counts, rank):
     return digit
 
 
-@_compiled
+@compiled
 def _apply(operator, values):
     """The value of an operator on digits. MED is the mean of the two middle values, truncated; SM the sum mod 10."""
     counts, total = np.zeros(N_VALUES, np.int64), 0
@@ -132,7 +103,7 @@ def _apply(operator, values):
     return (_ranked(counts, (len(values) - 1) // 2) + _ranked(counts, len(values) // 2)) // 2
 
 
-@_compiled
+@compiled
 def answer(symbols):
     """The value of one expression.
 
@@ -160,7 +131,7 @@ def answer(symbols):
     return values[0] if depth == 0 and n_values == 1 else MALFORMED
 
 
-@_compiled
+@compiled
 def answers(symbols, ends):
     """The values of many expressions: symbols (sum of lengths,) uint8, ends (n,) int64; (n,) uint8."""
     out = np.empty(len(ends), np.uint8)
@@ -171,7 +142,7 @@ def answers(symbols, ends):
     return out
 
 
-@_compiled
+@compiled
 def _count_arguments(symbols, arguments, opened):
     """Set `arguments` at the place of each operator to the number of its arguments."""
     depth = 0
@@ -185,14 +156,14 @@ def _count_arguments(symbols, arguments, opened):
             arguments[opened[depth - 1]] += 1
 
 
-@_compiled
+@compiled
 def _put(text, at, byte):
     """Write a one-byte token and its space; the next free place."""
     text[at], text[at + 1] = byte, 32
     return at + 2
 
 
-@_compiled
+@compiled
 def _write_expression(text, at, symbols, arguments):
     """Write one expression in the published form, each token followed by a space; the next free place."""
     depth = 0
@@ -215,7 +186,7 @@ def _write_expression(text, at, symbols, arguments):
     return at
 
 
-@_compiled
+@compiled
 def write_rows(symbols, ends, labels):
     """The rows of a benchmark TSV: expression, tab, label, line end.
 

@@ -21,10 +21,10 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from longrange.data.files import whole_folder
 from longrange.data.generate.expressions import HEADER, answers, draw_many, write_rows
+from longrange.data.progress import progress_bar
 from longrange.errors import ConfigError, DataError
 
 RECIPE_FILE = "recipe.json"
@@ -95,7 +95,7 @@ def generate(folder: Path, recipe: Recipe, seed: int, workers: int | None = None
     """
     if seed < 0:
         raise ConfigError(f"data.generator_seed={seed}: must be 0 or more")
-    with whole_folder(folder) as partial, _progress() as progress:
+    with whole_folder(folder) as partial, progress_bar() as progress:
         total = sum(recipe.sizes.values())
         drawing = progress.add_task("drawing expressions", total=total)
         writing = progress.add_task(f"writing {folder.name}", total=total, start=False)
@@ -196,8 +196,3 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise DataError(f"{folder}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; choose another place")
-
-
-def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, TimeRemainingColumn())

@@ -1,0 +1,43 @@
+"""Preparing one task or all of them."""
+
+import pytest
+
+from longrange.data.listops import ListOps
+from longrange.data.prepare import prepare, prepare_all
+from longrange.data.shape_only import ShapeOnly
+from longrange.errors import ConfigError, DataError
+
+SHAPE = {"name": "shape", "kind": "tokens", "input_size": 3, "output_size": 2, "max_length": 5}
+
+
+@pytest.fixture
+def task(made, tmp_path, recipe) -> ListOps:
+    return ListOps(data_dir=made, cache_dir=tmp_path / "cache", recipe=recipe, batch_size=16)
+
+
+def test_table_and_picture(task, tmp_path, capsys):
+    prepare(task, None)
+    assert "listops, prepared in" in capsys.readouterr().out
+    prepare(task, tmp_path / "preview")
+    assert f"a picture of some is {tmp_path / 'preview/listops.png'}" in capsys.readouterr().out
+    assert (tmp_path / "preview/listops.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_task_without_preview(task, tmp_path, monkeypatch):
+    monkeypatch.delattr(ListOps, "preview")
+    with pytest.raises(DataError, match="listops: has no preview; leave out preview=true"):
+        prepare(task, tmp_path)
+
+
+def test_what_fails_does_not_stop_the_rest(task, monkeypatch, capsys):
+    broken = ShapeOnly(SHAPE, batch_size=1)
+    monkeypatch.setattr(broken, "prepare_data", lambda: {}["key"])
+    tasks = {"a": ShapeOnly(SHAPE, batch_size=1), "b": ConfigError("wrong value"), "c": broken, "listops": task}
+    failures = prepare_all(tasks, None)
+    assert list(failures) == ["a", "b", "c"]
+    assert failures["a"].startswith("shape: this version has the task's shape only")
+    assert failures["b"] == "wrong value"
+    assert failures["c"] == "a bug, its traceback is above (KeyError)"
+    printed = capsys.readouterr()
+    assert "KeyError: 'key'" in printed.err
+    assert "listops, prepared in" in printed.out
