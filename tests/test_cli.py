@@ -86,7 +86,8 @@ def test_a_correct_command_gets_a_resolved_config(type_command, tmp_path):
     seen = []
     assert type_command(seen.append, "experiment=quickstart", "seed=3") == 0
     (cfg,) = seen
-    assert cfg.name == {"experiment": "quickstart", "task": "listops_short", "model": "s5"}
+    names = {"experiment": "quickstart", "task": "listops_short", "model": "s5"}
+    assert cfg.name == names | {"overrides": ["experiment=quickstart", "seed=3"]}
     assert Path(cfg.paths.run_dir).parent == tmp_path / "outputs" / "listops_short" / "s5"
     assert cfg.paths.run_dir.endswith("-s3")
 

@@ -220,7 +220,7 @@ def _draw(path: Path, rows: list[dict[str, Any]], length: int, d_state: int) -> 
                 points = _along([entry for entry in rows if entry["layer"] == name], axis, fixed)
                 axes.plot(
                     [p[0] for p in points],
-                    [p[quantity] for p in points],
+                    [max(p[quantity], 0.1 if quantity == 2 else 0) for p in points],
                     marker="o",
                     markersize=3,
                     color=_COLOURS.get(name),

@@ -1,0 +1,56 @@
+"""Small dense systems, one per feature, run through time step by step.
+
+Where the state is small, the recurrence itself costs less than the convolution kernel and the transforms that replace
+it: features are side by side in memory, and nothing is transposed. Source: S4 (arXiv 2111.00396), section 2.3, for the
+recurrence.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from longrange.kernels import backend, feature_scan_cpu
+from longrange.kernels.feature_scan_reference import feature_scan_reference
+
+
+def supports(u: Tensor, N: int) -> bool:
+    """Whether the recurrence of N states is faster than a convolution where u is."""
+    return N <= feature_scan_cpu.LARGEST and backend.resolve(u.device) == "cpu"
+
+
+def feature_scan(A: Tensor, B: Tensor, C: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
+    """Outputs of one system per feature, x_t = A x_{t-1} + B u_t and y_t = C x_t, from a state zero.
+
+    Where bidirectional, y_t has C' z_t besides, with z_t = A z_{t+1} + B u_{t+1}: the second part starts at the next
+    step.
+
+    Args:
+        A: transitions, (H, N, N) float.
+        B: (H, N).
+        C: rows of M channels, (M, H, N); where bidirectional (2 M, H, N), those of the forward direction first.
+        u: input sequences, (B, L, H), L at least 1.
+        bidirectional: run from the last step to the first as well.
+    Returns:
+        (B, L, M, H).
+    Raises:
+        ValueError: a larger state than the CPU version is made for.
+    """
+    if backend.resolve(u.device) != "cpu":
+        return feature_scan_reference(A, B, C, u, bidirectional)
+    if B.shape[-1] > feature_scan_cpu.LARGEST:
+        raise ValueError(f"{B.shape[-1]} states: at most {feature_scan_cpu.LARGEST}; use a convolution for more")
+    # Features innermost, as u has them.
+    return _Scan.apply(A.permute(1, 2, 0), B.T, C.transpose(1, 2), u, bidirectional)
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, A, B, C, u, bidirectional):
+        y, checkpoints = feature_scan_cpu.scan_forward(A, B, C, u, bidirectional)
+        ctx.save_for_backward(A, B, C, u, checkpoints)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_y):
+        return *feature_scan_cpu.scan_backward(*ctx.saved_tensors, grad_y), None

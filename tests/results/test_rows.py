@@ -1,0 +1,89 @@
+"""Rows of results come from run records, whole, once, and from committed code only."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from longrange.errors import DataError
+from longrange.results.rows import COLUMNS, add_row, row_of
+from tests.paths import ROOT
+
+RECORD = {
+    "task": "smnist",
+    "model": "s4d",
+    "seed": 3,
+    "commit": "0123456789abcdef",
+    "dirty": False,
+    "finished": "2026-01-02T03:04:05+00:00",
+    "metric": "accuracy",
+    "metrics": {"test": {"accuracy": 0.97123}},
+    "majority": 0.1135,
+    "wall_s": 90.0,
+    "epochs": 2,
+    "n_parameters": 5,
+    "protocol": "heldout",
+    "hardware": {"cpu": "CPU", "cores": 2, "gpu": None},
+    "config": {"name": {"overrides": ["data=smnist", "paths.data=/home/me", "seed=3"]}},
+}
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(RECORD | changes))
+    return path
+
+
+def test_a_row_holds_what_the_record_says(tmp_path):
+    row = row_of(written(tmp_path))
+    assert tuple(row) == COLUMNS
+    assert row["test"] == 0.9712
+    assert row["minutes"] == 1.5
+    assert row["device"] == "CPU, 2 cores"
+    assert row["command"] == "scripts/train.py data=smnist seed=3"
+
+
+def test_rows_are_appended_once(tmp_path):
+    table = tmp_path / "table.csv"
+    add_row(written(tmp_path), table)
+    add_row(written(tmp_path, seed=4), table)
+    assert [row["seed"] for row in csv.DictReader(table.open())] == ["3", "4"]
+    with pytest.raises(DataError, match="already"):
+        add_row(written(tmp_path), table)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (json.dumps(RECORD | {"dirty": True}), "not committed"),
+        (json.dumps(RECORD | {"dirty": None}), "not committed"),
+        ("{}", "not a run record"),
+        ("[]", "not a run record"),
+        ("{", "not a run record"),
+    ],
+)
+def test_what_is_no_committed_run_is_refused(tmp_path, content, message):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        add_row(path, tmp_path / "table.csv")
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_a_table_of_other_columns_is_left_alone(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="other columns"):
+        add_row(written(tmp_path), table)
+    assert table.read_text() == "a,b\n1,2\n"
+
+
+def test_the_script_prints_the_row_or_one_line(tmp_path):
+    script = [sys.executable, ROOT / "scripts" / "add_result.py"]
+    good = subprocess.run([*script, written(tmp_path), tmp_path / "t.csv"], capture_output=True, text=True, check=True)
+    assert good.stdout.startswith("smnist,s4d,accuracy,0.9712")
+    bad = subprocess.run([*script, tmp_path / "no.json", tmp_path / "t.csv"], capture_output=True, text=True)
+    assert bad.returncode == 2
+    assert len(bad.stderr.splitlines()) == 1
