@@ -102,3 +102,21 @@ def test_the_result_is_contiguous_and_its_channels_flatten_one_after_the_other()
     y = causal_convolution(u, K)
     assert y.is_contiguous()
     torch.testing.assert_close(y.flatten(2)[..., 3:], causal_convolution(u, K[1:])[:, :, 0])
+
+
+@pytest.mark.parametrize("L", [1, 2, 9])
+def test_D_weighs_the_current_input(L):
+    draw = torch.Generator().manual_seed(0)
+    u, K, K_back, D = (
+        torch.randn(*shape, generator=draw, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, L, 3), (2, 3, L), (2, 3, L), (2, 3))
+    )
+    skip = torch.einsum("blh,mh->blmh", u, D)
+    causal = causal_convolution(u, K, D), causal_convolution(u, K) + skip
+    both = two_sided_convolution(u, K, K_back, D), two_sided_convolution(u, K, K_back) + skip
+    cotangent = torch.randn(2, L, 2, 3, generator=draw, dtype=torch.float64)
+    for (ours, twin), inputs in ((causal, [u, K, D]), (both, [u, K, K_back, D])):
+        torch.testing.assert_close(ours, twin)
+        gradients = (torch.autograd.grad((y * cotangent).sum(), inputs, retain_graph=True) for y in (ours, twin))
+        for a, b in zip(*gradients, strict=True):
+            torch.testing.assert_close(a, b)

@@ -49,7 +49,8 @@ class ConvolutionLayer(SequenceLayer):
         u = zero_padding(u, lengths)
         with torch.autocast(u.device.type, enabled=False):
             forwards, *backwards = self.kernel(u.shape[1], rate).unflatten(0, (self.directions, -1))
-            # D u costs no pass over memory as the kernel's first entry.
-            forwards = torch.cat([forwards[..., :1] + self.D.unsqueeze(-1), forwards[..., 1:]], dim=-1)
-            y = two_sided_convolution(u, forwards, *backwards) if backwards else causal_convolution(u, forwards)
+            if backwards:
+                y = two_sided_convolution(u, forwards, backwards[0], self.D)
+            else:
+                y = causal_convolution(u, forwards, self.D)
         return y.flatten(2)
