@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.layers import LSSL, S4, S4D, S5
+from tests.backends import running
 
 LAYERS = {
     "s5": lambda both: S5(6, 8, 2, bidirectional=both),
@@ -62,18 +63,35 @@ def test_forward_equals_prefill_of_any_chunks_equals_step(make, cuts, seed):
 
 
 @causal_and_two_sided
-def test_padding_changes_nothing(make, both):
+@pytest.mark.parametrize("L", [1, 24, 41])
+def test_every_backend_computes_the_same(make, both, L):
+    """With few states the CPU runs the recurrence where the reference convolves; lengths beyond the attuned one too."""
+    layer = build(make, both)
+    u = torch.randn(2, L, 6, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn(2, L, layer.d_output, dtype=torch.float64)
+    results = []
+    for backend in ("cpu", "reference"):
+        with running(backend):
+            results.append(gradients(layer(u), cotangent, u, *layer.parameters()))
+    for ours, twin in zip(*results, strict=True):
+        torch.testing.assert_close(ours, twin, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@causal_and_two_sided
+def test_padding_changes_nothing(make, both, backend):
     layer = build(make, both)
     u, lengths = torch.randn(3, 20, 6, dtype=torch.float64), torch.tensor([20, 7, 1])
-    y = layer(u, lengths)
     dirty = u.clone()
     for row, length in enumerate(lengths):
         dirty[row, length:] = float("nan")
     longer = torch.cat([dirty, torch.full((3, 13, 6), float("inf"), dtype=torch.float64)], dim=1)
+    with running(backend):
+        batches = layer(u, lengths), layer(dirty, lengths), layer(longer, lengths)
+        alone = [layer(u[row : row + 1, :length])[0] for row, length in enumerate(lengths)]
     for row, length in enumerate(lengths):
-        alone = layer(u[row : row + 1, :length])
-        for padded in (y, layer(dirty, lengths), layer(longer, lengths)):
-            torch.testing.assert_close(padded[row, :length], alone[0], rtol=0, atol=1e-12)
+        for padded in batches:
+            torch.testing.assert_close(padded[row, :length], alone[row], rtol=0, atol=1e-12)
 
 
 @each_layer

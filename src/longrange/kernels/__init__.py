@@ -3,6 +3,7 @@
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
 from longrange.kernels.dplr import dplr_transform
+from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
@@ -15,10 +16,12 @@ __all__ = [
     "cauchy",
     "diagonal_scan",
     "dplr_transform",
+    "feature_scan",
     "gated",
     "gelu",
     "glu",
     "linear",
+    "scan_is_faster",
     "valid_steps",
     "vandermonde",
     "zero_padding",

@@ -13,13 +13,13 @@ from longrange.kernels import backend, feature_scan_cpu
 from longrange.kernels.feature_scan_reference import feature_scan_reference
 
 
-def supports(u: Tensor, N: int) -> bool:
+def scan_is_faster(u: Tensor, N: int) -> bool:
     """Whether the recurrence of N states is faster than a convolution where u is."""
     return N <= feature_scan_cpu.LARGEST and backend.resolve(u.device) == "cpu"
 
 
-def feature_scan(A: Tensor, B: Tensor, C: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
-    """Outputs of one system per feature, x_t = A x_{t-1} + B u_t and y_t = C x_t, from a state zero.
+def feature_scan(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
+    """Outputs of one system per feature, x_t = A x_{t-1} + B u_t and y_t = C x_t + D u_t, from a state zero.
 
     Where bidirectional, y_t has C' z_t besides, with z_t = A z_{t+1} + B u_{t+1}: the second part starts at the next
     step.
@@ -28,6 +28,7 @@ def feature_scan(A: Tensor, B: Tensor, C: Tensor, u: Tensor, *, bidirectional: b
         A: transitions, (H, N, N) float.
         B: (H, N).
         C: rows of M channels, (M, H, N); where bidirectional (2 M, H, N), those of the forward direction first.
+        D: weights of the current input, (M, H).
         u: input sequences, (B, L, H), L at least 1.
         bidirectional: run from the last step to the first as well.
     Returns:
@@ -36,18 +37,18 @@ def feature_scan(A: Tensor, B: Tensor, C: Tensor, u: Tensor, *, bidirectional: b
         ValueError: a larger state than the CPU version is made for.
     """
     if backend.resolve(u.device) != "cpu":
-        return feature_scan_reference(A, B, C, u, bidirectional)
+        return feature_scan_reference(A, B, C, D, u, bidirectional)
     if B.shape[-1] > feature_scan_cpu.LARGEST:
         raise ValueError(f"{B.shape[-1]} states: at most {feature_scan_cpu.LARGEST}; use a convolution for more")
     # Features innermost, as u has them.
-    return _Scan.apply(A.permute(1, 2, 0), B.T, C.transpose(1, 2), u, bidirectional)
+    return _Scan.apply(A.permute(1, 2, 0), B.T, C.transpose(1, 2), D, u, bidirectional)
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A, B, C, u, bidirectional):
-        y, checkpoints = feature_scan_cpu.scan_forward(A, B, C, u, bidirectional)
-        ctx.save_for_backward(A, B, C, u, checkpoints)
+    def forward(ctx, A, B, C, D, u, bidirectional):
+        y, checkpoints = feature_scan_cpu.scan_forward(A, B, C, D, u, bidirectional)
+        ctx.save_for_backward(A, B, C, D, u, checkpoints)
         return y
 
     @staticmethod

@@ -4,14 +4,15 @@ import torch
 from torch import Tensor
 
 
-def feature_scan_reference(A: Tensor, B: Tensor, C: Tensor, u: Tensor, bidirectional: bool) -> Tensor:
+def feature_scan_reference(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool) -> Tensor:
     """As `feature_scan`; shapes as there."""
-    if not bidirectional:
-        return _outputs(C, _states(A, B, u))
-    forwards, backwards = C.chunk(2)
-    later = _states(A, B, u.flip(1)).flip(1)[:, 1:]  # x of the reversed sequence; each output reads the step after it
-    later = torch.cat([later, torch.zeros_like(u[:, :1, :, None]).expand(-1, -1, -1, B.shape[-1])], dim=1)
-    return _outputs(forwards, _states(A, B, u)) + _outputs(backwards, later)
+    forwards, *backwards = C.unflatten(0, (1 + bidirectional, -1))
+    y = _outputs(forwards, _states(A, B, u)) + D * u.unsqueeze(2)
+    if not backwards:
+        return y
+    # Each output reads the state of the step after it; after the last one there is none.
+    following = torch.cat([u[:, 1:], torch.zeros_like(u[:, :1])], dim=1)
+    return y + _outputs(backwards[0], _states(A, B, following.flip(1)).flip(1))
 
 
 def _states(A: Tensor, B: Tensor, u: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 # Fused multiply-adds are allowed; assumptions that would hide a NaN are not.
 _FLAGS = {"fastmath": {"contract", "reassoc"}, "cache": True, "nogil": True}
 parallel = numba.njit(parallel=True, **_FLAGS)
+sequential = numba.njit(**_FLAGS)
 inline = numba.njit(inline="always", **_FLAGS)
 
 _LOG2_E = np.float32(1.4426950408889634)

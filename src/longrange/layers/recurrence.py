@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from longrange.kernels import feature_scan
 from longrange.layers.base import Recurrence
 from longrange.ssm import DiagonalTransition, Transition, run_chunks
 
@@ -34,6 +35,14 @@ class FeatureRecurrence(Recurrence):
         with self._full_precision():
             y, state = run_chunks(self.transition, self.B_bar, self.C, u.to(self.D.dtype), state)
             return torch.addcmul(y, self.D, u.unsqueeze(2)).flatten(2), state
+
+    def scan(self, u: Tensor, bidirectional: bool) -> Tensor:
+        """Whole sequences (B, L, H) from a state zero, step by step: (B, L, M, H).
+
+        Where bidirectional, C is (2 M, H, N), and its second half reads the states of later steps.
+        """
+        A = self.transition.dense().expand(len(self.B_bar), -1, -1)
+        return feature_scan(A, self.B_bar, self.C, self.D, u.to(self.D.dtype), bidirectional=bidirectional)
 
     def _full_precision(self) -> torch.autocast:
         return torch.autocast(self.D.device.type, enabled=False)

@@ -71,12 +71,16 @@ class DPLRTransition(Transition):
 
     def transposed_times(self, c: Tensor) -> Tensor:
         """See `Transition.transposed_times`."""
-        return self._dense().transposed_times(c)
+        return self._as_dense().transposed_times(c)
+
+    def dense(self) -> Tensor:
+        """See `Transition.dense`."""
+        return self._as_dense().A
 
     def _squared(self) -> Transition:
-        return self._dense().squared()
+        return self._as_dense().squared()
 
-    def _dense(self) -> DenseTransition:
+    def _as_dense(self) -> DenseTransition:
         if self._matrix is None or (torch.is_grad_enabled() and not self._matrix.A.requires_grad):
             self._matrix = DenseTransition(self._system.dense())
         return self._matrix

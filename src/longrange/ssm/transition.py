@@ -32,6 +32,10 @@ class Transition(ABC):
         """c A for J rows of each system: (H, J, N) to (H, J, N)."""
 
     @abstractmethod
+    def dense(self) -> Tensor:
+        """A itself, real: (H, N, N), or (N, N) where all features share it."""
+
+    @abstractmethod
     def _squared(self) -> "Transition":
         """The transition of A^2."""
 
@@ -123,6 +127,10 @@ class DenseTransition(Transition):
         """See `Transition.orbit`."""
         return _DenseOrbit.apply(self.A, c.transpose(0, 1), n).permute(2, 1, 0, 3)
 
+    def dense(self) -> Tensor:
+        """See `Transition.dense`."""
+        return self.A
+
     def _squared(self) -> Transition:
         return DenseTransition(self.A @ self.A)
 
@@ -169,6 +177,11 @@ class DiagonalTransition(Transition):
     def transposed_times(self, c: Tensor) -> Tensor:
         """See `Transition.transposed_times`; the transpose of a rotation turns back."""
         return _complex_product(self.A_bar[0], -self.A_bar[1], c)
+
+    def dense(self) -> Tensor:
+        """See `Transition.dense`."""
+        real, imaginary = self.A_bar.diag_embed()
+        return torch.cat([torch.cat([real, -imaginary], dim=-1), torch.cat([imaginary, real], dim=-1)], dim=-2)
 
     def _squared(self) -> Transition:
         real, imaginary = self.A_bar
