@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from longrange.cli import compose
-from longrange.layers import S4D, S5
+from longrange.layers import S4, S4D, S5
 from longrange.results.scaling import comparison, recurrence, scaling
 
 CFG = compose("benchmark", [])
@@ -40,7 +40,7 @@ def test_recurrence_compares_steps_with_recomputing(tmp_path):
 
 @pytest.mark.slow
 def test_comparison_measures_each_layer(tmp_path):
-    layers = {"one": partial(S4D, n_ssm=None), "two": S5}
+    layers = {"one": S4, "two": S5}
     report = comparison(CFG, layers=layers, d_model=4, d_state=4, length=32, batch=2)
     assert report["one"]["seconds"] > 0
     assert report["two"]["extra_mib"] >= 0
