@@ -113,7 +113,7 @@ def test_damage_is_noticed_and_mended(tmp_path, caplog, damage):
     file.unlink() if damage == "lost" else file.write_bytes(spoilt[damage])
     ensure_cache(tmp_path / "cache", SPLITS, lambda split: encoded())
     assert file.read_bytes() == whole
-    assert caplog.messages == [f"{tmp_path / 'cache'}: the encoded data is damaged; making it again"]
+    assert caplog.messages == [f"{tmp_path / 'cache'}: the prepared data is damaged; making it again"]
 
 
 def test_a_faulty_source_leaves_nothing(tmp_path):

@@ -4,7 +4,6 @@ A split is two files, `<split>.inputs.npy` and `<split>.targets.npy`, readable b
 kept as small as their source has them (bytes for pixels); what a model takes is computed from the gathered batch.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,10 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import locked, whole_folder
+from longrange.data.files import ensure_folder
 from longrange.errors import DataError
-
-log = logging.getLogger(__name__)
 
 
 class Arrays(NamedTuple):
@@ -103,16 +100,12 @@ def ensure_arrays(folder: Path, splits: Sequence[str], encode: Callable[[str], A
     Raises:
         DataError: a source is at fault, or the folder cannot be written.
     """
-    if _readable(folder, splits):
-        return
-    with locked(folder):
-        if _readable(folder, splits):
-            return
-        if folder.exists():
-            log.warning("%s: the prepared data is damaged; making it again", folder)
-        with whole_folder(folder) as partial:
-            for split in splits:
-                write_arrays(partial / split, *encode(split))
+
+    def make(partial: Path) -> None:
+        for split in splits:
+            write_arrays(partial / split, *encode(split))
+
+    ensure_folder(folder, lambda: _readable(folder, splits), make)
 
 
 def open_arrays(folder: Path, split: str, decode: Callable[[np.ndarray], Tensor], task: str) -> ArrayDataset:

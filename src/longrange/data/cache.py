@@ -8,7 +8,6 @@ source or option thus makes a new one, and old ones may be deleted at any time.
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -19,11 +18,9 @@ import torch
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import locked, whole_folder
+from longrange.data.files import ensure_folder
 from longrange.data.padding import pad
 from longrange.errors import DataError
-
-log = logging.getLogger(__name__)
 
 _SYMBOLS = b"symbols"
 
@@ -139,16 +136,12 @@ def ensure_cache(
     Raises:
         DataError: a source is at fault, or the folder cannot be written.
     """
-    if _readable(folder, splits):
-        return
-    with locked(folder):
-        if _readable(folder, splits):
-            return
-        if folder.exists():
-            log.warning("%s: the encoded data is damaged; making it again", folder)
-        with whole_folder(folder) as partial:
-            for split in splits:
-                write_arrow(arrow_file(partial, split), encode(split), symbols())
+
+    def make(partial: Path) -> None:
+        for split in splits:
+            write_arrow(arrow_file(partial, split), encode(split), symbols())
+
+    ensure_folder(folder, lambda: _readable(folder, splits), make)
 
 
 def arrow_file(folder: Path, split: str) -> Path:

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,3 +64,24 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
+def ensure_folder(folder: Path, is_whole: Callable[[], bool], make: Callable[[Path], None]) -> None:
+    """Make a folder of prepared data unless it is there and readable; of several processes, one does the work.
+
+    Args:
+        folder: from `cache_folder`.
+        is_whole: whether all of it can be read.
+        make: fills a new folder.
+    Raises:
+        DataError: a source is at fault, or the folder cannot be written.
+    """
+    if is_whole():
+        return
+    with locked(folder):
+        if is_whole():
+            return
+        if folder.exists():
+            log.warning("%s: the prepared data is damaged; making it again", folder)
+        with whole_folder(folder) as partial:
+            make(partial)

@@ -5,7 +5,6 @@ A cache is a folder of two NumPy files that anyone can load: `pixels.npy` (n, L)
 so the order is kept beside the pixels instead.
 """
 
-import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,13 +14,11 @@ import torch
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import locked, whole_folder
+from longrange.data.files import ensure_folder
 from longrange.data.module import Split
 from longrange.data.pixels import Scaled
 from longrange.data.splits import random_split
 from longrange.errors import DataError
-
-log = logging.getLogger(__name__)
 
 PIXELS, LABELS = "pixels.npy", "labels.npy"
 
@@ -85,16 +82,12 @@ def ensure_pixels(folder: Path, images: int, steps: int, blocks: Callable[[], Bl
     Raises:
         DataError: a source is at fault, or the folder cannot be written, or the disk is too full.
     """
-    if _readable(folder, (images, steps)):
-        return
-    with locked(folder):
-        if _readable(folder, (images, steps)):
-            return
-        if folder.exists():
-            log.warning("%s: the images are damaged; making them again", folder)
-        with whole_folder(folder) as partial:
-            _check_space(folder, images * steps)
-            _write(partial, images, steps, blocks())
+
+    def make(partial: Path) -> None:
+        _check_space(folder, images * steps)
+        _write(partial, images, steps, blocks())
+
+    ensure_folder(folder, lambda: _readable(folder, (images, steps)), make)
 
 
 def _write(folder: Path, images: int, steps: int, blocks: Blocks) -> None:
