@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import ensure_folder
-from longrange.errors import DataError
+from longrange.data.files import ensure_folder, prepared
 
 
 class Arrays(NamedTuple):
@@ -119,10 +118,8 @@ def open_arrays(folder: Path, split: str, decode: Callable[[np.ndarray], Tensor]
     Raises:
         DataError: the data has not been prepared.
     """
-    try:
+    with prepared(folder, task):
         return ArrayDataset(folder / split, decode)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not prepared; run scripts/prepare_data.py data={task}") from error
 
 
 def _readable(folder: Path, splits: Sequence[str]) -> bool:

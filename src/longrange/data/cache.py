@@ -18,9 +18,8 @@ import torch
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import ensure_folder
+from longrange.data.files import ensure_folder, prepared
 from longrange.data.padding import pad
-from longrange.errors import DataError
 
 _SYMBOLS = b"symbols"
 
@@ -160,10 +159,8 @@ def open_split(folder: Path, split: str, task: str, kind: type[AnySequences] = S
     Raises:
         DataError: the data has not been prepared.
     """
-    try:
+    with prepared(folder, task):
         return kind(arrow_file(folder, split))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not prepared; run scripts/prepare_data.py data={task}") from error
 
 
 def _readable(folder: Path, splits: Sequence[str]) -> bool:

@@ -85,3 +85,35 @@ def ensure_folder(folder: Path, is_whole: Callable[[], bool], make: Callable[[Pa
             log.warning("%s: the prepared data is damaged; making it again", folder)
         with whole_folder(folder) as partial:
             make(partial)
+
+
+@contextmanager
+def prepared(folder: Path, task: str) -> Iterator[None]:
+    """Turn the errors of opening prepared data into one line that says how to prepare it.
+
+    Raises:
+        DataError: a file in `folder` is missing or damaged; `task` is its name in configs/data.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not prepared; run scripts/prepare_data.py data={task}") from error
+
+
+def is_vacant(folder: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuse to begin what will not fit.
+
+    Args:
+        folder: what will be made; the one above it is there.
+        needed: bytes.
+    Raises:
+        DataError: fewer bytes are free.
+    """
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise DataError(f"{folder}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; choose another place")

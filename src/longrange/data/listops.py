@@ -15,7 +15,7 @@ from pathlib import Path
 
 from longrange.data.cache import SequenceDataset, cache_folder, ensure_cache, open_split
 from longrange.data.fetch import Source
-from longrange.data.files import locked
+from longrange.data.files import is_vacant, locked
 from longrange.data.generate.listops import RECIPE_FILE, Recipe, generate, tsv_file
 from longrange.data.listops_text import N_CLASSES, VOCABULARY, decode, read_tsv
 from longrange.data.module import SequenceDataModule, Split
@@ -81,9 +81,9 @@ class ListOps(SequenceDataModule):
             DataError: the folder holds other things, or another recipe's files; a file is at fault; a place
                 cannot be written.
         """
-        if _is_vacant(self.data_dir):
+        if is_vacant(self.data_dir):
             with locked(self.data_dir):
-                if _is_vacant(self.data_dir):
+                if is_vacant(self.data_dir):
                     log.info("%s: no ListOps files; generating them", self.data_dir)
                     generate(self.data_dir, self.recipe, self.generator_seed)
         self._check_recipe()
@@ -128,7 +128,3 @@ class ListOps(SequenceDataModule):
             raise DataError(
                 f"{self.data_dir}: was generated with {', '.join(changed)}; remove it or give another data.data_dir"
             )
-
-
-def _is_vacant(folder: Path) -> bool:
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

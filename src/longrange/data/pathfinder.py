@@ -17,6 +17,7 @@ import numpy as np
 
 from longrange.data.cache import cache_folder
 from longrange.data.fetch import Source
+from longrange.data.files import is_vacant, prepared
 from longrange.data.generate.pathfinder import Recipe, draw_all
 from longrange.data.module import SequenceDataModule, Split
 from longrange.data.pathfinder_files import find_level, read_images, read_listings
@@ -97,10 +98,8 @@ class Pathfinder(SequenceDataModule):
         Raises:
             DataError: the data has not been prepared.
         """
-        try:
+        with prepared(self._cache, self.name):
             return PixelDataset(self._cache, name, self.center)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self._cache}: not prepared; run scripts/prepare_data.py data={self.name}") from error
 
     def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, np.ndarray, str]]:
         """Images for people: "image", (R, R) uint8, what the label says."""
@@ -116,7 +115,7 @@ class Pathfinder(SequenceDataModule):
 
     @property
     def _published(self) -> bool:
-        return self.data_dir.exists() and not (self.data_dir.is_dir() and not any(self.data_dir.iterdir()))
+        return not is_vacant(self.data_dir)
 
     @property
     def _cache(self) -> Path:

@@ -5,7 +5,6 @@ A cache is a folder of two NumPy files that anyone can load: `pixels.npy` (n, L)
 so the order is kept beside the pixels instead.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import torch
 from torch.utils.data import Dataset
 
 from longrange.data.batch import Batch
-from longrange.data.files import ensure_folder
+from longrange.data.files import check_space, ensure_folder
 from longrange.data.module import Split
 from longrange.data.pixels import Scaled
 from longrange.data.splits import random_split
-from longrange.errors import DataError
 
 PIXELS, LABELS = "pixels.npy", "labels.npy"
 
@@ -84,7 +82,7 @@ def ensure_pixels(folder: Path, images: int, steps: int, blocks: Callable[[], Bl
     """
 
     def make(partial: Path) -> None:
-        _check_space(folder, images * steps)
+        check_space(folder, images * steps)
         _write(partial, images, steps, blocks())
 
     ensure_folder(folder, lambda: _readable(folder, (images, steps)), make)
@@ -107,9 +105,3 @@ def _readable(folder: Path, shape: tuple[int, int]) -> bool:
         return PixelDataset(folder, "train", center=True).pixels.shape == shape
     except (OSError, ValueError):
         return False
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    if free < needed:
-        raise DataError(f"{folder}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; choose another place")

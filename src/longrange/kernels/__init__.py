@@ -6,6 +6,7 @@ from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
+from longrange.kernels.parts import parts
 from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
 from longrange.kernels.scan import diagonal_scan
 from longrange.kernels.vandermonde import vandermonde
@@ -21,6 +22,7 @@ __all__ = [
     "gelu",
     "glu",
     "linear",
+    "parts",
     "scan_is_faster",
     "valid_steps",
     "vandermonde",

@@ -102,3 +102,13 @@ class SequenceLayer(nn.Module, ABC):
     def step(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`; in a loop, make the recurrence once and call its `step`."""
         return self.recurrence(rate).step(u, state)
+
+
+def check_time_steps(dt_min: float, dt_max: float) -> None:
+    """Refuse a range of initial time steps that is none.
+
+    Raises:
+        ValueError: a step that is not positive, or the wrong order.
+    """
+    if not 0 < dt_min <= dt_max:
+        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: must be positive and in this order")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from longrange.layers.base import check_time_steps
 from longrange.layers.convolution import ConvolutionLayer
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.ssm import MEASURES, log_uniform
@@ -156,5 +157,4 @@ def _check_arguments(d_state, channels, trainable, measure, alpha, dt_min, dt_ma
         raise ValueError(f"measure={measure!r}: only 'legs' can be trained; give trainable=False for the others")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha={alpha}: must be between 0 and 1")
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: must be positive and in this order")
+    check_time_steps(dt_min, dt_max)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from longrange.kernels import feature_scan
+from longrange.kernels import feature_scan, parts
 from longrange.layers.base import Recurrence
-from longrange.ssm import DiagonalTransition, Transition, run_chunks
+from longrange.ssm import DiagonalTransition, Transition, run_chunks, state_to_real
 
 
 class FeatureRecurrence(Recurrence):
@@ -69,6 +69,5 @@ class FeatureRecurrence(Recurrence):
             )
         B = torch.linalg.solve(V, self.B_bar.to(V.dtype).unsqueeze(-1)).squeeze(-1)
         C = torch.einsum("mhi,hij->mhj", self.C.to(V.dtype), V)
-        parts = torch.stack([Lambda.real, Lambda.imag]).to(dense.dtype)
-        column, row = (torch.cat([z.real, sign * z.imag], dim=-1).to(dense.dtype) for z, sign in ((B, 1), (C, -1)))
-        return FeatureRecurrence(DiagonalTransition(parts), column, row, self.D)
+        diagonal, column, row = (x.to(dense.dtype) for x in (parts(Lambda), state_to_real(B), state_to_real(C.conj())))
+        return FeatureRecurrence(DiagonalTransition(diagonal), column, row, self.D)

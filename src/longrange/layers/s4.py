@@ -8,9 +8,9 @@ section 3, with the P P^* form of SaShiMi (arXiv 2202.09729), which keeps the sp
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import dplr_transform
+from longrange.kernels import dplr_transform, parts
 from longrange.layers.recurrence import FeatureRecurrence
-from longrange.layers.spectral import AttunedLength, DtTransform, SpectralLayer, parts
+from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import (
     BilinearDPLR,
     DPLRTransition,
@@ -78,7 +78,6 @@ class S4(SpectralLayer):
         )
         S = self.B.shape[0]
         self.P = nn.Parameter(torch.view_as_real(P).to(self.B.dtype).unsqueeze(1).repeat(1, S, 1, 1))
-        self.length = AttunedLength()
         if l_max is not None:
             self.attune(l_max)
 
@@ -89,7 +88,7 @@ class S4(SpectralLayer):
         C = row_to_real(self.output_weights()).double()
         if self.length.value:
             C = untruncate(C, A_bar, self.length.value)
-        self.length.set(max_length)
+        super().attune(max_length)
         self.C.copy_(torch.view_as_real(row_to_complex(truncate(C, A_bar, max_length))))
 
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:

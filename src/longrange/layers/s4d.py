@@ -9,9 +9,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from longrange.kernels import vandermonde
+from longrange.kernels import parts, vandermonde
 from longrange.layers.recurrence import FeatureRecurrence
-from longrange.layers.spectral import AttunedLength, DtTransform, SpectralLayer, parts
+from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import DISCRETIZATIONS, DiagonalTransition, dss_softmax, row_to_real, spectrum, state_to_real
 
 Rule = Literal["zoh", "bilinear", "dss"]
@@ -64,13 +64,8 @@ class S4D(SpectralLayer):
             dt_transform=dt_transform,
         )
         self.discretization = discretization
-        self.length = AttunedLength()
         if l_max is not None:
             self.attune(l_max)
-
-    def attune(self, max_length: int) -> None:
-        """See `SequenceLayer.attune`."""
-        self.length.set(max_length)
 
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:
         """See `ConvolutionLayer.kernel`."""

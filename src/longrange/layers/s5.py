@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import add_scaled, diagonal_scan, linear, zero_padding
-from longrange.layers.base import Recurrence, SequenceLayer
+from longrange.kernels import add_scaled, diagonal_scan, linear, parts, zero_padding
+from longrange.layers.base import Recurrence, SequenceLayer, check_time_steps
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
 CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
@@ -76,7 +76,7 @@ class S5(SequenceLayer):
 
     def _recurrence(self, rate: float) -> "S5Recurrence":
         A_bar, B_bar = self.discretized(rate)
-        return S5Recurrence(_parts(A_bar), _parts(B_bar).flatten(0, 1), self._output_matrix(), self.D)
+        return S5Recurrence(parts(A_bar), parts(B_bar).flatten(0, 1), self._output_matrix(), self.D)
 
     def discretized(self, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """The discrete system at a time step of `rate` times the learned one.
@@ -144,17 +144,11 @@ def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min
     multiple = n_blocks * (2 if conj_sym else 1)
     if n_blocks < 1 or d_state < 1 or d_state % multiple:
         raise ValueError(f"d_state={d_state}, n_blocks={n_blocks}: d_state must be a multiple of {max(multiple, 1)}")
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: must be positive and in this order")
+    check_time_steps(dt_min, dt_max)
 
 
 def _parameter(value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.to(torch.get_default_dtype()).contiguous())
-
-
-def _parts(z: Tensor) -> Tensor:
-    """(p, ...) complex to (2, p, ...) real."""
-    return torch.view_as_real(z).movedim(-1, 0).contiguous()
 
 
 def _block_hippo_n(P: int, J: int, conj_sym: bool) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from longrange.layers.base import check_time_steps
 from longrange.layers.convolution import ConvolutionLayer
 from longrange.ssm import log_uniform
 
@@ -58,6 +59,11 @@ class SpectralLayer(ConvolutionLayer):
         self.B = _copies(S, torch.view_as_real(B))
         self.C = nn.Parameter(torch.randn(self.directions * channels, d_model, len(Lambda), 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.randn(channels, d_model))
+        self.length = AttunedLength()
+
+    def attune(self, max_length: int) -> None:
+        """See `SequenceLayer.attune`."""
+        self.length.set(max_length)
 
     def time_steps(self, rate: float) -> Tensor:
         """(H, 1), positive."""
@@ -124,8 +130,7 @@ def _check_arguments(d_model, S, channels, dt_min, dt_max, dt_transform) -> None
         raise ValueError(f"n_ssm={S}: must divide d_model={d_model}")
     if channels < 1:
         raise ValueError(f"channels={channels}: must be at least 1")
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: must be positive and in this order")
+    check_time_steps(dt_min, dt_max)
     if dt_transform not in get_args(DtTransform):
         raise ValueError(f"dt_transform={dt_transform!r}: must be one of {', '.join(get_args(DtTransform))}")
 
@@ -137,8 +142,3 @@ def _copies(S: int, value: Tensor) -> nn.Parameter:
 
 def _inverse_softplus(y: Tensor) -> Tensor:
     return y + torch.log(-torch.expm1(-y))
-
-
-def parts(z: Tensor) -> Tensor:
-    """(...) complex to (2, ...) real: real parts, imaginary parts."""
-    return torch.stack([z.real, z.imag])

@@ -10,7 +10,6 @@ order of first draws would not do: likely, hence short, expressions are drawn ea
 
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from longrange.data.files import whole_folder
+from longrange.data.files import check_space, whole_folder
 from longrange.data.generate.expressions import HEADER, answers, draw_many, write_rows
 from longrange.data.progress import progress_bar
-from longrange.errors import ConfigError, DataError
+from longrange.errors import ConfigError
 
 RECIPE_FILE = "recipe.json"
 
@@ -100,7 +99,7 @@ def generate(folder: Path, recipe: Recipe, seed: int, workers: int | None = None
         drawing = progress.add_task("drawing expressions", total=total)
         writing = progress.add_task(f"writing {folder.name}", total=total, start=False)
         distinct = draw_distinct(recipe, seed, workers, lambda done: progress.update(drawing, completed=done))
-        _check_space(folder, sum(map(len, distinct)) * _TEXT_BYTES_PER_SYMBOL)
+        check_space(folder, sum(map(len, distinct)) * _TEXT_BYTES_PER_SYMBOL)
         progress.start_task(writing)
         expressions = iter(_hash_order(distinct, seed))
         for split, size in recipe.sizes.items():
@@ -190,9 +189,3 @@ def _write(path: Path, rows: list[tuple[bytes, int]], report: Callable[[int], No
             symbols, ends = np.frombuffer(b"".join(expressions), np.uint8), np.cumsum([len(e) for e in expressions])
             file.write(write_rows(symbols, ends, np.array(values, np.uint8)))
             report(len(expressions))
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    if free < needed:
-        raise DataError(f"{folder}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; choose another place")
