@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections import namedtuple
 
 import pytest
@@ -89,7 +90,7 @@ def test_interruption_leaves_nothing(tmp_path, recipe, monkeypatch):
 
 def test_full_disk_is_noticed_before_writing(tmp_path, recipe, monkeypatch):
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(listops.shutil, "disk_usage", lambda folder: usage(free=100))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free=100))
     with pytest.raises(DataError, match=r"needs .* MB, 0 MB are free"):
         generate(tmp_path / "listops", recipe, seed=0)
     assert list(tmp_path.iterdir()) == []
