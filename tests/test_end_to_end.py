@@ -32,7 +32,7 @@ def evaluated(run, *overrides):
 def test_training_gives_finite_metrics_of_every_split(run):
     assert run.metrics.keys() == {"train", "val", "test"}
     assert all(0 <= split["accuracy"] <= 1 and split["loss"] > 0 for split in run.metrics.values())
-    assert 0.1 <= run.majority <= 0.5
+    assert 0.1 <= run.baseline <= 0.5
 
 
 def test_evaluation_repeats_the_metrics_of_the_run(run):

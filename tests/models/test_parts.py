@@ -9,7 +9,7 @@ from longrange.models import ResidualBlock
 from longrange.models.activation import make_activation
 from longrange.models.dense import Dense, Linear
 from longrange.models.dropout import Dropout
-from longrange.models.head import PairHead
+from longrange.models.head import PairHead, RegressionHead
 from longrange.models.pooling import POOLINGS
 
 
@@ -158,3 +158,12 @@ def test_block_is_its_formula_for_a_layer_of_two_channels(norm, prenorm):
 def test_block_hands_its_dropout_to_the_activation():
     drop = ResidualBlock(6, Repeated(), activation="linear", dropout=0.3, tie_dropout=False).activation.drop
     assert (drop.p, drop.tied) == (0.3, False)
+
+
+def test_a_regression_is_linear_around_the_mean_of_its_targets_in_their_deviations():
+    head, x = RegressionHead(4, 2), torch.randn(3, 4)
+    head.calibrate(torch.tensor([[80.0, 5.0], [100.0, 5.0]]))
+    expected = torch.tensor([90.0, 5.0]) + torch.tensor([10.0, 1.0]) * F.linear(x, head.weight, head.bias)
+    torch.testing.assert_close(head(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head(x).dtype == torch.float32

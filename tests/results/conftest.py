@@ -29,7 +29,7 @@ def outcome(tmp_path: Path) -> Outcome:
         best_checkpoint=tmp_path / "checkpoints" / "best.ckpt",
         n_parameters=188_490,
         protocol="heldout",
-        majority=0.17,
+        baseline=0.17,
         precision="32-true",
         backend="cpu",
         wall_s=283.4,

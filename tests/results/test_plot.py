@@ -32,12 +32,15 @@ def test_a_split_that_was_not_measured_is_left_out(outcome, tmp_path):
     assert without < 0.2 * with_train
 
 
-def test_a_regression_has_one_panel_without_percentages(outcome, tmp_path):
-    regression = dataclasses.replace(outcome, metric="loss", majority=None)
-    accuracy = matplotlib.image.imread(plot.learning_curve(outcome, tmp_path / "accuracy.png"))
-    loss = matplotlib.image.imread(plot.learning_curve(regression, tmp_path / "loss.png"))
-    assert loss.shape[1] < 0.6 * accuracy.shape[1]
-    assert share_of(plot._SPLITS["val"], loss) > 1e-3
+def test_a_regression_is_drawn_beside_the_training_mean(outcome, tmp_path):
+    history = [row | {"train/rmse": row["train/loss"], "val/rmse": row["val/loss"]} for row in outcome.history]
+    regression = dataclasses.replace(outcome, metric="rmse", history=history, baseline=2.0)
+    picture = matplotlib.image.imread(plot.learning_curve(regression, tmp_path / "curve.png"))
+    without = dataclasses.replace(regression, baseline=float("nan"))
+    bare = matplotlib.image.imread(plot.learning_curve(without, tmp_path / "bare.png"))
+    halves = [(image[:, : image.shape[1] // 2], image[:, image.shape[1] // 2 :]) for image in (picture, bare)]
+    assert (halves[0][0] == halves[1][0]).all()
+    assert share_of("#555555", halves[0][1]) > share_of("#555555", halves[1][1])
 
 
 def test_the_only_epoch_of_a_run_is_drawn(outcome, tmp_path):

@@ -38,7 +38,7 @@ def test_the_record_says_what_ran(written):
 
 def test_the_record_says_what_came_out(written, outcome):
     assert written["metrics"] == outcome.metrics
-    measured = ["metric", "majority", "best_epoch", "n_parameters", "protocol", "precision", "backend"]
+    measured = ["metric", "baseline", "best_epoch", "n_parameters", "protocol", "precision", "backend"]
     measured += ["wall_s", "samples_per_s", "peak_memory_bytes", "resumed_from"]
     assert {name: written[name] for name in measured} == {name: getattr(outcome, name) for name in measured}
     assert written["best_checkpoint"] == "checkpoints/best.ckpt"

@@ -20,7 +20,7 @@ RECORD = {
     "finished": "2026-01-02T03:04:05+00:00",
     "metric": "accuracy",
     "metrics": {"test": {"accuracy": 0.97123}},
-    "majority": 0.1135,
+    "baseline": 0.1135,
     "wall_s": 90.0,
     "epochs": 2,
     "n_parameters": 5,

@@ -26,12 +26,19 @@ def test_the_summary_tells_scores_cost_and_files(outcome, console):
 
 
 def test_the_summary_tells_what_is_unusual(outcome, console):
-    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=outcome.run_dir / "last.ckpt", majority=None)
+    resumed_from = outcome.run_dir / "last.ckpt"
+    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=resumed_from)
     print_summary(unusual, [], console)
     shown = console.file.getvalue()
     assert "on the test set as published" in shown
     assert " last.ckpt " in shown
-    assert "majority" not in shown
+
+
+def test_a_regression_is_compared_with_the_training_mean(outcome, console):
+    errors = {"test": {"rmse": 0.4731}}
+    print_summary(dataclasses.replace(outcome, metric="rmse", metrics=errors, baseline=12.5), [], console)
+    rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    assert [cell.strip() for cell in rows[0] + rows[1]] == ["test rmse", "0.4731", "training mean", "12.5000"]
 
 
 def test_a_long_path_stays_on_one_line(outcome, console):

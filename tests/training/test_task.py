@@ -1,5 +1,6 @@
 """Losses and metrics of the Lightning module, on a model whose outputs are known."""
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from longrange.data.batch import Batch
 from longrange.data.module import SequenceDataModule
+from longrange.models.head import RegressionHead
 from longrange.models.spec import TaskSpec
 from longrange.training.callbacks import History
 from longrange.training.checkpoint import BestAndLast
@@ -23,6 +25,7 @@ class Scale(nn.Module):
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[2.0]]))
+        self.head = RegressionHead(1, 1)
 
     def forward(self, inputs, lengths=None, rate=1.0):
         return inputs.mean(1) * self.weight * rate
@@ -37,6 +40,10 @@ class Regression(SequenceDataModule):
 
     def split(self, name):
         return self
+
+    @property
+    def targets(self):
+        return 3 * np.arange(SIZE, dtype=np.float32).reshape(-1, 1)
 
     def __len__(self):
         return SIZE
@@ -70,8 +77,15 @@ def test_rmse_is_of_all_examples_together(rate):
     assert metrics == pytest.approx({"test/loss": squares.mean().item(), "test/rmse": squares.mean().sqrt().item()})
 
 
-def test_regression_has_no_majority():
-    assert new_task().majority() is None
+def test_a_regression_starts_at_the_mean_of_the_training_targets_and_is_compared_with_it():
+    task, data = new_task(), Regression(batch_size=4)
+    trainer = new_trainer(enable_checkpointing=False, max_epochs=1)
+    trainer.fit(task, data)
+    trainer.test(task, data, verbose=False)
+    targets = 3 * torch.arange(SIZE, dtype=torch.float32)
+    assert task.model.head.mean.item() == pytest.approx(targets.mean().item())
+    assert task.model.head.std.item() == pytest.approx(targets.std(correction=0).item())
+    assert task.baseline() == pytest.approx(targets.std(correction=0).item())
 
 
 def test_smallest_rmse_is_selected(tmp_path):

@@ -46,7 +46,7 @@ def test_outcome_is_complete(straight):
 
 def test_outcome_counts(straight):
     test = ToySplit(list(SIZES).index("test"), SIZES["test"])
-    assert straight.majority == pytest.approx(torch.bincount(test.targets).max().item() / SIZES["test"])
+    assert straight.baseline == pytest.approx(torch.bincount(test.targets).max().item() / SIZES["test"])
     weights = last_checkpoint(straight.run_dir)["state_dict"]
     trained = [name for name in weights if "running" not in name and "tracked" not in name]
     assert straight.n_parameters == sum(weights[name].numel() for name in trained)

@@ -21,7 +21,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
 
     A data set of a split implements `__len__` and `__getitems__(indices) -> Batch`, one call a batch,
     so that no Python runs per example. Where sequences differ in length it has `steps`, the length of each example's
-    longest sequence, (n,) integers.
+    longest sequence, (n,) integers. Of a regression it has `targets`, (n, output_size) float32.
 
     Args:
         batch_size: examples per training step, at least 1.

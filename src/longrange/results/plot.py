@@ -7,14 +7,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from longrange.training.outcome import Outcome
+from longrange.training.outcome import BASELINES, Outcome
 
 _SPLITS = {"train": "#9aa7b5", "val": "#1f5fa8"}
 _BEST = "#d1495b"
 
 
 def learning_curve(outcome: Outcome, path: Path) -> Path:
-    """Draw loss and metric over the epochs, the selected epoch and the majority class marked.
+    """Draw loss and metric over the epochs, the selected epoch and the baseline marked.
 
     Args:
         outcome: the measured facts of the training.
@@ -38,8 +38,8 @@ def _panel(axes: Axes, outcome: Outcome, name: str) -> None:
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, marker="o", markersize=3, label=split)
     if name == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        if outcome.majority is not None:
-            axes.axhline(outcome.majority, color="#555555", linewidth=1, linestyle=":", label="majority class")
+    if name == outcome.metric:
+        axes.axhline(outcome.baseline, color="#555555", linewidth=1, linestyle=":", label=BASELINES[name])
     _mark_best(axes, outcome, name)
     axes.set(title=name, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

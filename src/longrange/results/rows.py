@@ -12,7 +12,7 @@ COLUMNS = (
     "model",
     "metric",
     "test",
-    "majority",
+    "baseline",
     "minutes",
     "epochs",
     "n_parameters",
@@ -51,7 +51,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     values = {
         **{key: record[key] for key in ("task", "model", "metric", "epochs", "n_parameters", "seed", "protocol")},
         "test": round(record["metrics"]["test"][metric], 4),
-        "majority": "" if record["majority"] is None else round(record["majority"], 4),
+        "baseline": round(record["baseline"], 4),
         "minutes": round(record["wall_s"] / 60, 1),
         "device": hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores",
         "commit": record["commit"][:12],

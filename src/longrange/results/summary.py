@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from longrange.training.outcome import Outcome
+from longrange.training.outcome import BASELINES, Outcome
 
 
 def print_summary(outcome: Outcome, files: Sequence[Path], console: Console | None = None) -> None:
@@ -23,8 +23,7 @@ def print_summary(outcome: Outcome, files: Sequence[Path], console: Console | No
     for split in ("test", "val", "train"):
         if split in outcome.metrics:
             table.add_row(f"{split} {outcome.metric}", _number(outcome.metric, outcome.metrics[split][outcome.metric]))
-    if outcome.majority is not None:
-        table.add_row("majority class", _number("accuracy", outcome.majority))
+    table.add_row(BASELINES[outcome.metric], _number(outcome.metric, outcome.baseline))
     for row in _cost(outcome):
         table.add_row(*row)
     console.print(table)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+# What an answer that ignores the input is called, see `Outcome.baseline`.
+BASELINES = {"accuracy": "majority class", "rmse": "training mean"}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -17,7 +20,8 @@ class Outcome:
         best_checkpoint: the file that the test metrics were computed from.
         n_parameters: trainable parameters.
         protocol: "heldout" or "paper", from the data module.
-        majority: share of the most frequent class in the test split; None for regression.
+        baseline: the metric on the test split of an answer that ignores the input: accuracy of the most frequent class,
+            or RMSE of the mean of the training targets.
         precision: the trainer's precision setting.
         backend: kernel backend that ran ("reference", "cpu", "triton").
         wall_s: seconds in fit, this process only.
@@ -34,7 +38,7 @@ class Outcome:
     best_checkpoint: Path
     n_parameters: int
     protocol: str
-    majority: float | None
+    baseline: float
     precision: str
     backend: str
     wall_s: float

@@ -29,7 +29,8 @@ class SequenceTask(pl.LightningModule):
     however the batches were cut; and `lr`, the rate of the last group at the epoch's first step.
 
     Args:
-        model: called as model(inputs, lengths, rate), gives (B, output_size).
+        model: called as model(inputs, lengths, rate), gives (B, output_size); for regression, its `head` is a
+            `RegressionHead`.
         spec: the task.
         algorithm: builds an optimiser from parameter groups.
         rules: sort the model's parameters into groups.
@@ -61,10 +62,16 @@ class SequenceTask(pl.LightningModule):
         self.rate = 1.0
         self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("train", "val", "test")})
         self.confusion = MulticlassConfusionMatrix(spec.output_size) if self.metric == "accuracy" else None
+        self.constant = MeanSquaredError(squared=False)
 
     def groups(self) -> list[dict]:
         """The model's optimiser groups, see `parameter_groups`."""
         return parameter_groups(self.model.named_parameters(), self.rules)
+
+    def setup(self, stage: str) -> None:
+        """Tell the head of a regression what the targets of the training split are like."""
+        if stage == "fit" and self.metric == "rmse":
+            self.model.head.calibrate(torch.tensor(self.trainer.datamodule.split("train").targets))
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate."""
@@ -88,18 +95,22 @@ class SequenceTask(pl.LightningModule):
         outputs = self._measure(batch, "test", self.rate)[1]
         if self.confusion is not None:
             self.confusion.update(outputs, batch.targets)
+        else:
+            self.constant.update(self.model.head.mean.expand_as(batch.targets), batch.targets)
 
-    def majority(self) -> float | None:
-        """Share of the most frequent class in the test split that was run last; None for regression."""
+    def baseline(self) -> float:
+        """The metric on the test split that was run last of an answer that ignores the input.
+
+        Accuracy of the split's most frequent class, or RMSE of the mean of the training targets.
+        """
         if self.confusion is None:
-            return None
+            return self.constant.compute().item()
         per_class = self.confusion.compute().sum(dim=1)
         return (per_class.max() / per_class.sum()).item()
 
     def on_test_start(self) -> None:
-        """Forget the class counts of an earlier test."""
-        if self.confusion is not None:
-            self.confusion.reset()
+        """Forget the counts of an earlier test."""
+        (self.confusion or self.constant).reset()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over the groups, and its schedule."""

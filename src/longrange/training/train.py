@@ -107,7 +107,7 @@ def _run(
         best_checkpoint=checkpoints.best,
         n_parameters=sum(p.numel() for p in task.model.parameters() if p.requires_grad),
         protocol=data.protocol,
-        majority=task.majority(),
+        baseline=task.baseline(),
         precision=str(trainer.precision),
         backend=kernels,
         wall_s=wall_s,
