@@ -1,0 +1,67 @@
+"""How fast a task's training batches come from its prepared files, beside how fast a model takes them."""
+
+import csv
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from longrange.data.module import SequenceDataModule
+from longrange.training.benchmark import training_step
+from longrange.training.build import build
+
+COLUMNS = ("task", "model", "batch_size", "loader_samples_per_s", "model_samples_per_s", "ratio", "threads")
+
+
+def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, folder: str) -> dict[str, Any]:
+    """Samples a second from the training loader, from shuffled batches of the experiment's size, and into the model.
+
+    Args:
+        cfg: as composed from configs/benchmark.yaml; the data is prepared where it is not.
+        seconds: how long batches are drawn, an epoch at most.
+        model_batch: batch size of the model's training steps, at most; small ones need less memory.
+        steps: timed training steps; the median counts.
+        folder: where rows.csv keeps one row a task.
+    Returns:
+        The task's row.
+    Raises:
+        DataError: the data cannot be had.
+    """
+    data = build(cfg.data)
+    data.prepare_data()
+    supply = samples_per_s(data, seconds)
+    small = OmegaConf.merge(cfg, {"data": {"batch_size": min(model_batch, data.batch_size)}})
+    demand = training_step(small, warmup=1, steps=steps)
+    row = {
+        "task": cfg.name.task,
+        "model": cfg.name.model,
+        "batch_size": data.batch_size,
+        "loader_samples_per_s": round(supply),
+        "model_samples_per_s": demand["samples_per_s"],
+        "ratio": round(supply / demand["samples_per_s"]),
+        "threads": demand["threads"],
+    }
+    keep_row(Path(folder) / "rows.csv", row)
+    return row
+
+
+def samples_per_s(data: SequenceDataModule, seconds: float) -> float:
+    """Samples a second over the batches of one epoch, or of its first `seconds`."""
+    drawn, began = 0, perf_counter()
+    for batch in data.train_dataloader():
+        drawn += len(batch.targets)
+        if perf_counter() - began > seconds:
+            break
+    return drawn / (perf_counter() - began)
+
+
+def keep_row(path: Path, row: dict[str, Any]) -> None:
+    """Put a task's row in its place in the table, or at its end."""
+    rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+    places = {old["task"]: old for old in rows} | {row["task"]: row}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(places.values())
