@@ -8,7 +8,7 @@ import pytest
 from paths import GOLDEN
 
 from longrange.data.generate import pathfinder
-from longrange.data.generate.likeness import find_discs, measure
+from longrange.data.generate.likeness import find_discs, measure, region_sizes
 from longrange.data.generate.pathfinder import LEVELS, Drawn, Recipe, draw, draw_all
 from longrange.data.generate.pathfinder_tables import N_DEGREES, SETTINGS, build_tables
 from longrange.errors import ConfigError
@@ -84,6 +84,13 @@ def test_images_are_like_the_published_ones(small, large, resolution):
     for quartile in ("25%", "50%", "75%"):
         name = f"distance of the discs, {quartile}"
         assert ours[name] == pytest.approx(official[name], abs=4 * error * 0.2)
+        assert ours[f"connected pixels, {quartile}"] == official[f"connected pixels, {quartile}"]
+
+
+def test_connected_regions_are_told_apart_and_counted():
+    image = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [1, 0, 0, 1], [1, 1, 0, 1]], dtype=bool)
+    assert sorted(region_sizes(image).tolist()) == [1, 2, 3, 3]
+    assert region_sizes(np.zeros((3, 3), bool)).tolist() == []
 
 
 def test_labels_are_balanced(small):

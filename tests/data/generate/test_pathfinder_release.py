@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 from PIL import Image
 
 from longrange.data.generate import likeness, pathfinder_release
@@ -63,5 +64,9 @@ def test_likeness_of_two_sets_is_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["likeness", *map(str, sets), "--sheet", str(tmp_path / "sheet.png")])
     likeness.main()
     assert "lit pixels, %" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["likeness", str(GOLDEN / "pathfinder_statistics.json"), str(sets[0])])
+    likeness.main()
+    (counts,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ images ")]
+    assert [cell.strip() for cell in counts.split("│")[1:-1]] == ["images", "800", "20"]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (2 * 4 * (4 * 32 + 4) + 16, 4 * (4 * 32 + 4))
