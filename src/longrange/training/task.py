@@ -1,4 +1,4 @@
-"""The Lightning module: one step of training or evaluation, for every model and every task."""
+"""The Lightning modules: how a model is optimised, and a step of training or evaluation for every model and task."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,21 +22,82 @@ from longrange.training.schedules import Horizon
 LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
 
 
-class SequenceTask(pl.LightningModule):
-    """A model, its loss and metric, and how it is optimised.
+class TrainableModule(pl.LightningModule):
+    """A model and how it is optimised; a subclass says what its steps measure.
 
-    Logs, per epoch and split, `<split>/loss` and `<split>/accuracy` (or `<split>/rmse`), each an average over examples,
-    however the batches were cut; and `lr`, the rate of the last group at the epoch's first step.
+    Logs `lr` per epoch, the rate of the last group at the epoch's first step; a subclass logs, per epoch and split,
+    `<split>/loss` and `<split>/<metric>`.
 
     Args:
-        model: called as model(inputs, lengths, rate), gives (B, output_size); for regression, its `head` is a
-            `RegressionHead`.
-        spec: the task.
+        model: what is trained.
+        metric: name of the selection metric.
+        mode: "max" or "min", its good direction.
         algorithm: builds an optimiser from parameter groups.
         rules: sort the model's parameters into groups.
         scheduler: builds a schedule, see `longrange.training.schedules`.
         seed: of the random numbers of training steps.
         config: stored in checkpoints as it is; plain containers only.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        metric: str,
+        mode: Literal["max", "min"],
+        algorithm: Callable[[list[dict]], Optimizer],
+        rules: Sequence[Rule],
+        scheduler: Callable[[Optimizer, Horizon], LRScheduler],
+        seed: int = 0,
+        config: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.model, self.metric, self.mode, self.seed, self.config = model, metric, mode, seed, config or {}
+        self.algorithm, self.rules, self.scheduler = algorithm, rules, scheduler
+
+    def groups(self) -> list[dict]:
+        """The model's optimiser groups, see `parameter_groups`."""
+        return parameter_groups(self.model.named_parameters(), self.rules)
+
+    def on_train_epoch_start(self) -> None:
+        """Log the learning rate."""
+        self.log("lr", self.optimizers().param_groups[-1]["lr"], sync_dist=True)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same."""
+        seed_step(self.seed, self.current_epoch, batch_idx, self.global_rank)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser over the groups, and its schedule."""
+        optimizer = self.algorithm(self.groups())
+        scheduler = self.scheduler(optimizer, self._horizon())
+        # Lightning steps an epoch's plateau schedule after the checkpoint was written. As a "step" schedule that is
+        # due at the last of an epoch's batches, it is stepped between validation and checkpoint.
+        plateau = isinstance(scheduler, ReduceLROnPlateau)
+        frequency = self.trainer.num_training_batches if plateau else 1
+        plan = {"scheduler": scheduler, "interval": "step", "frequency": frequency, "monitor": f"val/{self.metric}"}
+        return {"optimizer": optimizer, "lr_scheduler": plan}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what rebuilds the model and its data."""
+        checkpoint["config"] = self.config
+
+    def _horizon(self) -> Horizon:
+        steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
+        return Horizon(epochs=epochs, steps_per_epoch=int(steps) // epochs, mode=self.mode)
+
+
+class SequenceTask(TrainableModule):
+    """A model, its loss and metric, and how it is optimised.
+
+    Logs, per epoch and split, `<split>/loss` and `<split>/accuracy` (or `<split>/rmse`), each an average over examples,
+    however the batches were cut.
+
+    Args:
+        model: called as model(inputs, lengths, rate), gives (B, output_size); for regression, its `head` is a
+            `RegressionHead`.
+        spec: the task.
+        optimisation: algorithm, rules, scheduler, seed and config, see `TrainableModule`.
 
     Attributes:
         metric: name of the selection metric, "accuracy" or "rmse".
@@ -48,39 +109,19 @@ class SequenceTask(pl.LightningModule):
         self,
         model: nn.Module,
         spec: TaskSpec,
-        *,
-        algorithm: Callable[[list[dict]], Optimizer],
-        rules: Sequence[Rule],
-        scheduler: Callable[[Optimizer, Horizon], LRScheduler],
-        seed: int = 0,
-        config: dict[str, Any] | None = None,
+        **optimisation: Any,
     ):
-        super().__init__()
-        self.model, self.spec, self.seed, self.config = model, spec, seed, config or {}
-        self.algorithm, self.rules, self.scheduler = algorithm, rules, scheduler
-        self.metric, self.mode = ("accuracy", "max") if spec.loss == "cross_entropy" else ("rmse", "min")
-        self.rate = 1.0
+        metric, mode = ("accuracy", "max") if spec.loss == "cross_entropy" else ("rmse", "min")
+        super().__init__(model, metric=metric, mode=mode, **optimisation)
+        self.spec, self.rate = spec, 1.0
         self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("train", "val", "test")})
         self.confusion = MulticlassConfusionMatrix(spec.output_size) if self.metric == "accuracy" else None
         self.constant = MeanSquaredError(squared=False)
-
-    def groups(self) -> list[dict]:
-        """The model's optimiser groups, see `parameter_groups`."""
-        return parameter_groups(self.model.named_parameters(), self.rules)
 
     def setup(self, stage: str) -> None:
         """Tell the head of a regression what the targets of the training split are like."""
         if stage == "fit" and self.metric == "rmse":
             self.model.head.calibrate(torch.tensor(self.trainer.datamodule.split("train").targets))
-
-    def on_train_epoch_start(self) -> None:
-        """Log the learning rate."""
-        self.log("lr", self.optimizers().param_groups[-1]["lr"], sync_dist=True)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same."""
-        key = (self.seed, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch, always at the rate of the training data."""
@@ -112,25 +153,6 @@ class SequenceTask(pl.LightningModule):
         """Forget the counts of an earlier test."""
         (self.confusion or self.constant).reset()
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """The optimiser over the groups, and its schedule."""
-        optimizer = self.algorithm(self.groups())
-        scheduler = self.scheduler(optimizer, self._horizon())
-        # Lightning steps an epoch's plateau schedule after the checkpoint was written. As a "step" schedule that is
-        # due at the last of an epoch's batches, it is stepped between validation and checkpoint.
-        plateau = isinstance(scheduler, ReduceLROnPlateau)
-        frequency = self.trainer.num_training_batches if plateau else 1
-        plan = {"scheduler": scheduler, "interval": "step", "frequency": frequency, "monitor": f"val/{self.metric}"}
-        return {"optimizer": optimizer, "lr_scheduler": plan}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what rebuilds the model and its data."""
-        checkpoint["config"] = self.config
-
-    def _horizon(self) -> Horizon:
-        steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
-        return Horizon(epochs=epochs, steps_per_epoch=int(steps) // epochs, mode=self.mode)
-
     def _measure(self, batch: Batch, split: Literal["train", "val", "test"], rate: float) -> tuple[Tensor, Tensor]:
         outputs = self.model(batch.inputs, batch.lengths, rate).float()
         loss = LOSSES[self.spec.loss](outputs, batch.targets)
@@ -140,6 +162,11 @@ class SequenceTask(pl.LightningModule):
         log(f"{split}/loss", loss)
         log(f"{split}/{self.metric}", score)
         return loss, outputs
+
+
+def seed_step(*key: int) -> None:
+    """Set torch's random numbers from a key of non-negative integers, equal keys to equal numbers."""
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
 
 def _new_score(spec: TaskSpec) -> Metric:
