@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from longrange.errors import DataError
-from longrange.results.rows import COLUMNS, add_row, row_of
+from longrange.results.rows import COLUMNS, SMOKE, add_row, row_of
 from tests.paths import ROOT
 
 RECORD = {
+    "experiment": "smnist/s4d_legs",
     "task": "smnist",
     "model": "s4d",
     "seed": 3,
@@ -26,7 +27,10 @@ RECORD = {
     "n_parameters": 5,
     "protocol": "heldout",
     "hardware": {"cpu": "CPU", "cores": 2, "gpu": None},
-    "config": {"name": {"overrides": ["data=smnist", "paths.data=/home/me", "seed=3"]}},
+    "config": {
+        "trainer": {"accelerator": "cpu", "devices": 1},
+        "name": {"overrides": ["experiment=smnist/s4d_legs", "paths.data=/home/me", "seed=3"]},
+    },
 }
 
 
@@ -42,7 +46,26 @@ def test_a_row_holds_what_the_record_says(tmp_path):
     assert row["test"] == 0.9712
     assert row["minutes"] == 1.5
     assert row["device"] == "CPU, 2 cores"
-    assert row["command"] == "scripts/train.py data=smnist seed=3"
+    assert row["command"] == "scripts/train.py experiment=smnist/s4d_legs seed=3"
+    assert (row["experiment"], row["pretrain"], row["gpus"]) == ("smnist/s4d_legs", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "device"),
+    [
+        ({"accelerator": "gpu", "devices": 4}, 4, "GPU"),
+        ({"accelerator": "auto", "devices": "auto"}, 1, "GPU"),
+        ({"accelerator": "cpu", "devices": 4}, 0, "CPU, 2 cores"),
+    ],
+)
+def test_the_device_is_what_computed_the_run(tmp_path, trainer, gpus, device):
+    config = RECORD["config"] | {"trainer": trainer}
+    row = row_of(written(tmp_path, config=config, hardware={"cpu": "CPU", "cores": 2, "gpu": "GPU"}))
+    assert (row["gpus"], row["device"]) == (gpus, device)
+
+
+def test_a_pretrained_run_says_so(tmp_path):
+    assert row_of(written(tmp_path, pretrain="masked"))["pretrain"] == "masked"
 
 
 def test_rows_are_appended_once(tmp_path):
@@ -59,6 +82,7 @@ def test_rows_are_appended_once(tmp_path):
     [
         (json.dumps(RECORD | {"dirty": True}), "not committed"),
         (json.dumps(RECORD | {"dirty": None}), "not committed"),
+        (json.dumps(RECORD | {"config": RECORD["config"] | {"name": {"overrides": [SMOKE]}}}), "a smoke run"),
         ("{}", "not a run record"),
         ("[]", "not a run record"),
         ("{", "not a run record"),
@@ -83,7 +107,7 @@ def test_a_table_of_other_columns_is_left_alone(tmp_path):
 def test_the_script_prints_the_row_or_one_line(tmp_path):
     script = [sys.executable, ROOT / "scripts" / "add_result.py"]
     good = subprocess.run([*script, written(tmp_path), tmp_path / "t.csv"], capture_output=True, text=True, check=True)
-    assert good.stdout.startswith("smnist,s4d,accuracy,0.9712")
+    assert good.stdout.startswith("smnist,s4d,smnist/s4d_legs,,accuracy,0.9712")
     bad = subprocess.run([*script, tmp_path / "no.json", tmp_path / "t.csv"], capture_output=True, text=True)
     assert bad.returncode == 2
     assert len(bad.stderr.splitlines()) == 1

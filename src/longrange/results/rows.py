@@ -2,14 +2,19 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from longrange.errors import DataError
 
+SMOKE = "+name.budget=smoke"  # the override that marks a run on tiny data, made to see the commands work
+
 COLUMNS = (
     "task",
     "model",
+    "experiment",
+    "pretrain",
     "metric",
     "test",
     "baseline",
@@ -18,6 +23,7 @@ COLUMNS = (
     "n_parameters",
     "seed",
     "protocol",
+    "gpus",
     "device",
     "commit",
     "finished",
@@ -31,34 +37,54 @@ def row_of(path: Path) -> dict[str, Any]:
     Args:
         path: its `result.json`.
     Raises:
-        DataError: the file is missing or no run record, or the run's code was not committed.
+        DataError: the file is missing or no run record, the run's code was not committed, or it was a smoke run.
     """
     try:
         record = json.loads(path.read_text())
+        row = row_of_record(record)
         if record["dirty"] is not False:
             raise DataError(
                 f"{path}: the code of this run was not committed; a row needs a commit that others can read"
             )
-        return _row(record)
+        if SMOKE in record["config"]["name"]["overrides"]:
+            raise DataError(f"{path}: a smoke run, on tiny data; its figures mean nothing")
+        return row
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a run record as scripts/train.py writes it ({error!r})") from error
 
 
-def _row(record: dict[str, Any]) -> dict[str, Any]:
+def row_of_record(record: dict[str, Any]) -> dict[str, Any]:
+    """The row of a record that is read already, committed code or not.
+
+    Raises:
+        KeyError, TypeError, AttributeError: it is no run record.
+    """
     metric, hardware = record["metric"], record["hardware"]
+    gpus = _gpus(record)
     values = {
         **{key: record[key] for key in ("task", "model", "metric", "epochs", "n_parameters", "seed", "protocol")},
+        "experiment": record["experiment"] or "",
+        "pretrain": record.get("pretrain") or "",
         "test": round(record["metrics"]["test"][metric], 4),
         "baseline": round(record["baseline"], 4),
         "minutes": round(record["wall_s"] / 60, 1),
-        "device": hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores",
-        "commit": record["commit"][:12],
+        "gpus": gpus,
+        "device": hardware["gpu"] if gpus else f"{hardware['cpu']}, {hardware['cores']} cores",
+        "commit": (record["commit"] or "")[:12],
         "finished": record["finished"][:10],
-        "command": " ".join(["scripts/train.py", *_without_paths(record["config"]["name"]["overrides"])]),
+        "command": shlex.join(["scripts/train.py", *_without_paths(record["config"]["name"]["overrides"])]),
     }
     return {column: values[column] for column in COLUMNS}
+
+
+def _gpus(record: dict[str, Any]) -> int:
+    """How many GPUs computed the run; those of a machine are no part of a run on its CPU."""
+    trainer = record["config"]["trainer"]
+    if record["hardware"]["gpu"] is None or trainer["accelerator"] == "cpu":
+        return 0
+    return trainer["devices"] if isinstance(trainer["devices"], int) else 1
 
 
 def _without_paths(overrides: list[str]) -> list[str]:

@@ -1,0 +1,149 @@
+"""Runs as tables see them: from the committed rows and from the records under the outputs folder."""
+
+import csv
+import json
+import logging
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longrange.errors import DataError
+from longrange.results.rows import COLUMNS, SMOKE, row_of_record
+
+log = logging.getLogger(__name__)
+
+# What says where, how watched and on what a run is computed; the published setting stays the same.
+_SAME_SETTING = re.compile(
+    r"(seed|experiment|pretrain|backend|ckpt|name\.budget)"
+    r"|(logger|callbacks|paths|launcher|hydra)([./@].*)?"
+    r"|data\.(num_workers|eval_batch_size|data_dir|cache_dir|download|protocol)"
+    r"|trainer\.(accelerator|devices|num_nodes|strategy|default_root_dir|num_sanity_val_steps|log_every_n_steps"
+    r"|enable_progress_bar|enable_model_summary)"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training, as far as a table needs it.
+
+    Attributes:
+        experiment: its cell's setting, e.g. "listops/s5"; None for a run of no published setting.
+        pretrain: None for a run from random weights, else how it was pretrained ("masked", "causal").
+        seed: the run's seed.
+        protocol: "heldout" or "paper".
+        metric: "accuracy" or "rmse".
+        test: the metric on the test split; accuracy as a fraction.
+        hours: in training, on the clock, of the last process of the run.
+        gpus: how many computed it; 0 on a CPU.
+        device: their name.
+        commit: of the code; None where not known.
+        dirty: whether files differed from that commit.
+        finished: date, of a record with the time, as text.
+        changes: overrides that make it another setting than its experiment.
+        resumed: went on with an interrupted run, whose hours are not counted.
+        smoke: tiny data and models, to see the commands work; no figure.
+        origin: the file it was read from.
+    """
+
+    experiment: str | None
+    pretrain: str | None
+    seed: int
+    protocol: str
+    metric: str
+    test: float
+    hours: float
+    gpus: int
+    device: str
+    commit: str | None
+    dirty: bool
+    finished: str
+    changes: tuple[str, ...]
+    resumed: bool
+    smoke: bool
+    origin: Path
+
+
+def setting_changes(overrides: Iterable[str]) -> tuple[str, ...]:
+    """The overrides that change what is trained or how, as opposed to where, how watched and on what.
+
+    Args:
+        overrides: of a command line.
+    """
+    return tuple(override for override in overrides if not _same_setting(override))
+
+
+def _same_setting(override: str) -> bool:
+    key, _, value = override.lstrip("+~").partition("=")
+    if key == "trainer":
+        return value != "debug"
+    return _SAME_SETTING.fullmatch(key) is not None
+
+
+def read_runs(tables: Sequence[Path], outputs: Path | None = None) -> list[Run]:
+    """All runs there are; one that is both in a table and under the outputs is listed once.
+
+    Args:
+        tables: CSV files of committed rows; one that does not exist has none.
+        outputs: folder below which every `result.json` is read; None for the tables alone.
+    Raises:
+        DataError: a table is damaged or has other columns. A damaged record is left out with a warning.
+    """
+    committed = [run for table in tables if table.exists() for run in _read_table(table)]
+    known = {_identity(run) for run in committed}
+    local = _read_records(sorted(outputs.rglob("result.json"))) if outputs is not None else []
+    return committed + [run for run in local if _identity(run) not in known]
+
+
+def _identity(run: Run) -> tuple:
+    """What a committed row and its record have in common."""
+    return (run.experiment, run.pretrain, run.seed, run.protocol, run.commit, run.finished[:10], run.test)
+
+
+def _read_table(path: Path) -> list[Run]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path}: has other columns than {', '.join(COLUMNS)}")
+        try:
+            return [_run(row, path, dirty=False) for row in reader]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}, row {reader.line_num}: cannot be read ({error})") from error
+
+
+def _read_records(paths: Sequence[Path]) -> list[Run]:
+    runs, damaged = [], []
+    for path in paths:
+        try:
+            record = json.loads(path.read_text())
+            row = row_of_record(record) | {"finished": record["finished"]}
+            runs.append(_run(row, path, dirty=record["dirty"] is not False))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            damaged.append(f"{path} ({error!r})")
+    if damaged:
+        log.warning(f"left out, {len(damaged)} of {len(paths)} files are no run records of this version: {damaged[0]}")
+    return runs
+
+
+def _run(row: Mapping[str, Any], path: Path, *, dirty: bool) -> Run:
+    _, *overrides = shlex.split(row["command"])
+    return Run(
+        experiment=row["experiment"] or None,
+        pretrain=row["pretrain"] or None,
+        seed=int(row["seed"]),
+        protocol=row["protocol"],
+        metric=row["metric"],
+        test=float(row["test"]),
+        hours=float(row["minutes"]) / 60,
+        gpus=int(row["gpus"]),
+        device=row["device"],
+        commit=row["commit"] or None,
+        dirty=dirty,
+        finished=row["finished"],
+        changes=setting_changes(overrides),
+        resumed=any(override.startswith("ckpt=") for override in overrides),
+        smoke=SMOKE in overrides,
+        origin=path,
+    )
