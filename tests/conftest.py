@@ -6,8 +6,18 @@ import os
 # worker of pytest-xdist, say) would otherwise take twenty times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import pytest
 import torch
 
 # Read when Triton is loaded, by Lightning perhaps: where nothing can run its kernels compiled, they are interpreted.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory):
+    """Two processes of one group, see `several_processes`."""
+    from several_processes import Processes
+
+    with Processes(tmp_path_factory.mktemp("processes")) as started:
+        yield started

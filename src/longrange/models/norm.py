@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import batch_norm
+from longrange.kernels import batch_norm, processes
 
 
 class Norm(nn.Module):
@@ -50,7 +50,10 @@ class StepwiseLayerNorm(nn.LayerNorm, Norm):
 
 
 class MaskedBatchNorm(nn.BatchNorm1d, Norm):
-    """BatchNorm over batch and time, with statistics of the valid steps only."""
+    """BatchNorm over batch and time, with statistics of the valid steps only.
+
+    In a distributed training the batch is that of all processes together.
+    """
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise x, (B, L, H); lengths (B,), or None where every step is valid."""
@@ -58,12 +61,13 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
 
     def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `Norm.fork`."""
-        if not self.training or (lengths is None and x.device.type != "cpu"):
+        plain = lengths is None and x.device.type != "cpu" and not processes.several()
+        if plain or not self.training:
             return super().forward(x.flatten(0, 1)).view_as(x), x
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        y, skip, mean, variance = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
-        self._update_running(mean, variance, lengths.sum())
+        y, skip, *moments = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
+        self._update_running(*moments)
         return y.to(x.dtype), skip.to(x.dtype)
 
     @torch.no_grad()
