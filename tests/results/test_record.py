@@ -45,6 +45,10 @@ def test_the_record_says_what_came_out(written, outcome):
     resumed = dataclasses.replace(outcome, resumed_from=outcome.run_dir / "checkpoints" / "last.ckpt")
     assert record.build_record(resumed, OmegaConf.create(CFG))["resumed_from"] == "checkpoints/last.ckpt"
     assert written["epochs"] == 12
+    assert written["confusion"] is None
+    matrix = {"classes": ["no", "yes"], "counts": [[3, 1], [0, 2]]}
+    counted = record.build_record(dataclasses.replace(outcome, confusion=matrix), OmegaConf.create(CFG))
+    assert counted["confusion"] == matrix
 
 
 def test_the_record_holds_no_environment(written):

@@ -1,5 +1,7 @@
 """Loggers: what they leave on disk."""
 
+import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,48 @@ def test_wandb_offline_has_one_run_per_job(tmp_path):
         assert [row["test/accuracy"] for row in wandb_file.metrics(folder) if "test/accuracy" in row] == pytest.approx(
             [outcome.metrics["test"]["accuracy"]]
         )
+
+
+def test_all_loggers_show_the_same_metrics_under_the_same_names(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    cfg = toy_config(tmp_path, "logger=wandb_offline", "epochs=3")
+    cfg.logger.tensorboard = {"_target_": "longrange.training.loggers.tensorboard", "save_dir": str(tmp_path)}
+    outcome = train(cfg)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        table = by_epoch({name: value for name, value in row.items() if value} for row in csv.DictReader(file))
+    (folder,) = wandb_folders(cfg)
+    sent = by_epoch(wandb_file.metrics(folder))
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    drawn = by_epoch(tensorboard_rows(events))
+    names = {"lr", *(f"{split}/{name}" for split in ("train", "val", "test") for name in ("accuracy", "loss"))}
+    for shown in (table, sent, drawn):
+        assert {name for name, _ in shown} == names
+        assert shown.keys() == table.keys()
+        assert shown == pytest.approx(table, rel=1e-6)
+    assert table["test/loss", outcome.best_epoch] == pytest.approx(outcome.metrics["test"]["loss"])
+    assert len(table) == 3 * 5 + 2
+
+
+def by_epoch(rows: Iterable[dict]) -> dict[tuple[str, int], float]:
+    """(metric, epoch) -> value; without what a logger counts for itself."""
+    own = ("epoch", "trainer/global_step")
+    return {
+        (name, int(row["epoch"])): float(value)
+        for row in rows
+        if "epoch" in row
+        for name, value in row.items()
+        if name not in own and not name.startswith("_")
+    }
+
+
+def tensorboard_rows(events) -> Iterable[dict]:
+    """One row per value: what TensorBoard shows at a step, and the epoch it shows there."""
+    tags = set(events.Tags()["scalars"])
+    kept = {tag: [(event.wall_time, event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+    for tag in tags - {"epoch"}:
+        for time, step, value in kept[tag]:
+            epochs = [(abs(then - time), epoch) for then, at, epoch in kept["epoch"] if at == step]
+            yield {tag: value, "epoch": min(epochs)[1]}
 
 
 def test_wandb_resumes_the_same_run(tmp_path):
@@ -80,12 +124,12 @@ def test_csv_replaces_repeated_epochs(tmp_path):
     for epoch in range(3):
         logger.log_metrics({"epoch": epoch, "train/loss": 1.0})
         logger.log_metrics({"epoch": epoch, "val/loss": 2.0})
-    logger.log_metrics({"epoch": 3, "test/loss": 9.0})
+    logger.log_metrics({"epoch": 1, "test/loss": 9.0})
     again = EpochCSV(str(tmp_path))
     again.log_metrics({"epoch": 2, "train/loss": 0.5, "lr": 0.1})
     assert (tmp_path / "metrics.csv").read_text().splitlines() == [
-        "epoch,lr,train/loss,val/loss",
-        "0,,1.0,2.0",
-        "1,,1.0,2.0",
-        "2,0.1,0.5,2.0",
+        "epoch,lr,test/loss,train/loss,val/loss",
+        "0,,,1.0,2.0",
+        "1,,9.0,1.0,2.0",
+        "2,0.1,,0.5,2.0",
     ]

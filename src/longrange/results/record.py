@@ -41,6 +41,7 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
     """
     measured = asdict(outcome)
     del measured["run_dir"], measured["history"]
+    confusion = measured.pop("confusion")  # many lines: the last ones
     for name in ("best_checkpoint", "resumed_from"):  # relative, so that a run may be moved
         if measured[name] is not None:
             measured[name] = os.path.relpath(measured[name], outcome.run_dir)
@@ -56,6 +57,7 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
         **measured,
         "epochs": len(outcome.history),
         "config": OmegaConf.to_container(cfg, resolve=True),
+        "confusion": confusion,
     }
 
 

@@ -5,16 +5,21 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from longrange.errors import ConfigError
+from longrange.training.checkpoint import BestAndLast
 
 log = logging.getLogger(__name__)
 
 
 class EpochCSV(Logger):
     """`metrics.csv` with one row per epoch; a resumed run goes on in the same file, and repeated epochs replace theirs.
+
+    The test's metrics stand in the row of the epoch whose weights were tested.
 
     Args:
         save_dir: the run's folder.
@@ -40,11 +45,10 @@ class EpochCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Merge metrics into the row of their epoch and write the file; the test's metrics are no epoch's."""
-        values = {name: value for name, value in metrics.items() if not name.startswith("test/")}
-        if values.keys() > {"epoch"}:
-            epoch = int(values["epoch"])
-            self._rows.setdefault(epoch, {}).update(values, epoch=epoch)
+        """Merge metrics into the row of their epoch and write the file."""
+        if metrics.keys() > {"epoch"}:
+            epoch = int(metrics["epoch"])
+            self._rows.setdefault(epoch, {}).update(metrics, epoch=epoch)
             self._write()
 
     def _read(self) -> dict[int, dict[str, Any]]:
@@ -62,6 +66,21 @@ class EpochCSV(Logger):
             writer.writerows(row for _, row in sorted(self._rows.items()))
 
 
+class TestedEpoch(Callback):
+    """Files the test's metrics under the epoch whose weights are tested; Lightning would take the number of epochs.
+
+    Args:
+        checkpoints: knows the selected epoch.
+    """
+
+    def __init__(self, checkpoints: BestAndLast):
+        self.checkpoints = checkpoints
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch beside the metrics, for every logger."""
+        pl_module.log("epoch", float(self.checkpoints.best_epoch), sync_dist=True)
+
+
 def tensorboard(save_dir: str) -> TensorBoardLogger:
     """Event files in the run's folder.
 
@@ -69,7 +88,7 @@ def tensorboard(save_dir: str) -> TensorBoardLogger:
         ConfigError: TensorBoard is not installed.
     """
     try:
-        return TensorBoardLogger(save_dir, name="", version="tensorboard")
+        return TensorBoardLogger(save_dir, name="", version="tensorboard", default_hp_metric=False)
     except ModuleNotFoundError as problem:
         raise ConfigError("logger=tensorboard: not installed; pip install 'longrange[tensorboard]'") from problem
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # What an answer that ignores the input is called, see `Outcome.baseline`.
 BASELINES = {"accuracy": "majority class", "rmse": "training mean"}
@@ -28,6 +29,7 @@ class Outcome:
         samples_per_s: training samples per second over the epochs of this process, validation excluded.
         peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU).
         resumed_from: the checkpoint this run continued from, None for a fresh run.
+        confusion: of the test split, see `longrange.training.confusion`; None where there is none.
     """
 
     run_dir: Path
@@ -45,3 +47,4 @@ class Outcome:
     samples_per_s: float
     peak_memory_bytes: int
     resumed_from: Path | None = None
+    confusion: dict[str, Any] | None = None

@@ -15,8 +15,9 @@ from longrange.kernels import backend
 from longrange.training.build import build, build_task, build_trainer
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
 from longrange.training.checkpoint import BestAndLast, adopt_best, check_fits, load, load_weights, resolve
+from longrange.training.confusion import confusion
 from longrange.training.groups import groups_table
-from longrange.training.loggers import close
+from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
 from longrange.training.outcome import Outcome
 from longrange.training.task import SequenceTask
@@ -85,7 +86,7 @@ def _run(
 ) -> Outcome:
     history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
     watchers = [build(callback) for callback in cfg.callbacks.values()]
-    trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints], loggers)
+    trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints, TestedEpoch(checkpoints)], loggers)
     device = trainer.strategy.root_device
     kernels = backend.resolve(device)
     if trainer.is_global_zero:
@@ -114,6 +115,7 @@ def _run(
         samples_per_s=speed.samples_per_s,
         peak_memory_bytes=peak_memory_bytes(device),
         resumed_from=resumed_from,
+        confusion=confusion(task, data),
     )
 
 
