@@ -5,13 +5,14 @@ from omegaconf import DictConfig
 from longrange.cli import main
 
 
-@main("evaluate")
+@main("evaluate", open_keys=True)
 def evaluate(cfg: DictConfig) -> None:
     """Compute the metrics of every split and print them as a table."""
     from longrange import training
     from longrange.results.summary import print_metrics
 
-    print_metrics(training.evaluate(cfg), title=cfg.checkpoint)
+    for heading, metrics in training.evaluate(cfg).items():
+        print_metrics(metrics, title=f"{cfg.checkpoint} at {heading}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def run(command, tmp_path_factory):
 
 
 def evaluated(run, *overrides):
-    return evaluate(compose("evaluate", [f"checkpoint={run.best_checkpoint}", *overrides]))
+    (metrics,) = evaluate(compose("evaluate", [f"checkpoint={run.best_checkpoint}", *overrides])).values()
+    return metrics
 
 
 def test_training_gives_finite_metrics_of_every_split(run):

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed l
 
 import functools
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -26,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from longrange import diagnose
 from longrange.errors import CheckpointError, ConfigError, LongrangeError
+from longrange.results import sweep
 from longrange.results.run_folder import run_folder
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
@@ -34,14 +36,24 @@ Task = Callable[[DictConfig], Any]
 
 
 class JobFailedError(Exception):
-    """A sweep's job that failed; its message is printed already. Carries the exit code."""
+    """A sweep's job that failed; its message is printed already.
+
+    Args:
+        code: exit code.
+        reason: of the failure, one line.
+    """
+
+    def __init__(self, code: int, reason: str):
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
 
 
-def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
+def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Callable[[], None]]:
     """Make a script's entry point out of a function of its configuration.
 
     Args:
         config_name: file in configs/ without its suffix.
+        open_keys: the command line may set keys that this configuration lacks; the task checks them.
     Returns:
         A decorator; the decorated function takes no arguments and reads the command line.
     """
@@ -50,6 +62,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         @functools.wraps(task)
         def command() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print; the wording is done here
+            if open_keys:
+                sys.argv[1:] = [re.sub(r"^(?=\w+\.[\w.]+=)", "++", argument) for argument in sys.argv[1:]]
             register_resolvers()
             run = hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(_job(task))
             _exit_with_one_line(run, config_name)
@@ -121,13 +135,21 @@ def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
     try:
         run()
     except JobFailedError as failure:
-        sys.exit(failure.args[0])
+        sys.exit(failure.code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted before the run began; start it again with the same command\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException, LongrangeError, OSError, ValueError, yaml.YAMLError) as error:
         _write_error(diagnose.composition_error(error, CONFIG_DIR, config_name, sys.argv[1:]))
         sys.exit(2)
+    except Exception as error:
+        if not sweep.has_begun():
+            raise
+        first_line = str(error).partition("\n")[0]
+        _write_error(f"the sweep has stopped; its launcher says {type(error).__name__}: {first_line}")
+        sys.exit(1)
+    finally:
+        sweep.report()
 
 
 def _how_to_go_on(cfg: DictConfig) -> str:
@@ -151,9 +173,9 @@ def _job(task: Task) -> Task:
             sys.stderr.write(f"interrupted; {_how_to_go_on(cfg)}\n")
             sys.exit(130)
         except Exception as error:
-            code = _report(error)
+            code, reason = _report(error)
             if HydraConfig.get().mode is RunMode.MULTIRUN:
-                raise JobFailedError(code) from None  # Hydra runs the other jobs first
+                raise JobFailedError(code, reason) from None  # Hydra runs the other jobs first
             sys.exit(code)
 
     return job
@@ -167,8 +189,8 @@ def _complete(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _report(error: Exception) -> int:
-    """Write one line for a mistake, the traceback for a bug; return the exit code."""
+def _report(error: Exception) -> tuple[int, str]:
+    """Write one line for a mistake, the traceback for a bug; return the exit code and what went wrong in one line."""
     overrides = HydraConfig.get().overrides.task
     line = diagnose.run_error(error, CONFIG_DIR, HydraConfig.get().job.config_name, overrides)
     prefix = ""
@@ -178,9 +200,9 @@ def _report(error: Exception) -> int:
         if prefix:
             sys.stderr.write(f"{prefix}\n")
         traceback.print_exception(error)
-        return 1
+        return 1, " ".join(f"{type(error).__name__}: {error}".split())
     _write_error(prefix + line)
-    return 2
+    return 2, " ".join(line.split())
 
 
 def _write_error(line: str) -> None:

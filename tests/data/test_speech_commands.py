@@ -62,7 +62,7 @@ def padded(clips, names):
     ("options", "spec"),
     [
         ({}, TaskSpec("sc35", "continuous", 1, 35, 16_000)),
-        ({"decimate": 3}, TaskSpec("sc35", "continuous", 1, 35, 5_334)),
+        ({"sample_rate": 4_000}, TaskSpec("sc35", "continuous", 1, 35, 4_000)),
         ({"words": 10, "dropped": 30, "name": "x"}, TaskSpec("x", "continuous", 2, 10, 16_000)),
         ({"words": 10, "features": "mfcc"}, TaskSpec("sc35", "continuous", 20, 10, 161)),
     ],
@@ -97,10 +97,10 @@ def test_commands_are_whole_seconds_in_equal_shares(commands, task):
     assert {row.tobytes() for row in rows} == {clip.tobytes() for clip in clips.values() if len(clip) == 16_000}
 
 
-def test_decimation_keeps_every_second_sample_and_needs_no_new_cache(commands, task, monkeypatch):
+def test_half_the_sample_rate_is_every_second_sample_and_needs_no_new_cache(commands, task, monkeypatch):
     full = task(commands[0], words=10)
     monkeypatch.setattr(speech_commands.Encoding, "encode", lambda *_: pytest.fail("encoded again"))
-    half = task(commands[0], words=10, decimate=2)
+    half = task(commands[0], words=10, sample_rate=8_000)
     assert half.spec.max_length == 8_000
     batches = [whole(task.split("val")) for task in (full, half)]
     assert torch.equal(batches[0].inputs[:, ::2], batches[1].inputs)
@@ -179,7 +179,7 @@ def test_a_number_of_clips_that_is_not_the_published_one_is_reported(commands, t
 
 
 def test_preview(commands, task):
-    made = task(commands[0], words=10, decimate=2)
+    made = task(commands[0], words=10, sample_rate=8_000)
     (kind, (samples, rate), word), _ = made.preview("train", [69, 0])
     assert (kind, rate, word) == ("wave", 8_000, "go")
     np.testing.assert_allclose(samples * 2**15, made.split("train").inputs[69, ::2, 0])
@@ -200,8 +200,13 @@ def test_splits_travel_to_loader_processes(commands, task):
     [
         ({"words": 12}, r"data\.words=12: must be 35 or 10"),
         ({"features": "mel"}, r"data\.features=mel: must be raw or mfcc"),
-        ({"decimate": 0}, r"data\.decimate=0: must be from 1 to 16000"),
-        ({"decimate": 2, "features": "mfcc"}, r"data\.decimate=2: raw samples only; set data\.features=raw"),
+        ({"sample_rate": 0}, r"data\.sample_rate=0: must divide 16000"),
+        ({"sample_rate": 6_000}, r"data\.sample_rate=6000: must divide 16000"),
+        ({"sample_rate": 32_000}, r"data\.sample_rate=32000: must divide 16000"),
+        (
+            {"sample_rate": 8_000, "features": "mfcc"},
+            r"data\.sample_rate=8000: raw samples only; set data\.features=raw",
+        ),
         ({"dropped": 100}, r"data\.dropped=100: must be at least 0 and less than 100, percent"),
     ],
 )

@@ -51,8 +51,8 @@ class SpeechCommands(SequenceDataModule):
         cache_dir: folder of the prepared data; `data_dir/cache` where None.
         words: 35 (all) or 10 (the commands).
         features: "raw" samples, or "mfcc": 161 frames of 20 coefficients.
-        decimate: of how many samples the first is kept, without a low-pass; 2 gives 8 kHz, which a model trained at
-            16 kHz takes with rate 2.
+        sample_rate: in Hz, of which 16,000, that of the clips, is a multiple. At 8,000 every second sample is left out,
+            without a low-pass; a model trained at 16,000 takes that with rate 2, as `longrange.training.evaluate` does.
         dropped: percent of the steps of every clip that are taken away at random; a further channel says which.
         download: get the archive where there is nothing.
         name: the task's name in its spec.
@@ -69,24 +69,25 @@ class SpeechCommands(SequenceDataModule):
         cache_dir: str | Path | None = None,
         words: Literal[10, 35] = 35,
         features: Literal["raw", "mfcc"] = "raw",
-        decimate: int = 1,
+        sample_rate: int = RATE,
         dropped: float = 0.0,
         download: bool = True,
         name: str = "sc35",
         **options,
     ):
         super().__init__(**options)
-        _check(words, features, decimate, dropped)
+        _check(words, features, sample_rate, dropped)
         self.data_dir = Path(data_dir).expanduser()
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else self.data_dir / "cache"
         self.words = WORDS if words == 35 else COMMANDS
-        self.features, self.decimate, self.dropped = features, decimate, dropped
+        self.features, self.sample_rate, self.dropped = features, sample_rate, dropped
+        self._every = RATE // sample_rate  # of how many samples the first is kept
         self.download, self.name = download, name
 
     @property
     def spec(self) -> TaskSpec:
         """One channel of samples or 20 of coefficients in, 35 or 10 classes out."""
-        channels, steps = (1, -(-SAMPLES // self.decimate)) if self.features == "raw" else (N_MFCC, _FRAMES)
+        channels, steps = (1, SAMPLES // self._every) if self.features == "raw" else (N_MFCC, _FRAMES)
         return TaskSpec(self.name, "continuous", channels + (self.dropped > 0), len(self.words), steps)
 
     @property
@@ -115,7 +116,7 @@ class SpeechCommands(SequenceDataModule):
             DataError: the data has not been prepared.
         """
         statistics = open_arrays(self._cache, STATISTICS, torch.from_numpy, self.name).inputs
-        decode = Normalised(statistics, _GUARD[self.features], self.decimate, masked=self.dropped > 0)
+        decode = Normalised(statistics, _GUARD[self.features], self._every, masked=self.dropped > 0)
         return open_arrays(self._cache, name, decode, self.name)
 
     def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, Any, str]]:
@@ -153,21 +154,23 @@ class SpeechCommands(SequenceDataModule):
         return Encoding(self._folder, self.words, self.features, self.dropped / 100, self.name)
 
     def _wave(self, samples: np.ndarray) -> tuple[str, tuple[np.ndarray, float]]:
-        values = samples[:: self.decimate] / np.float32(2**15)
+        values = samples[:: self._every] / np.float32(2**15)
         if self.dropped:
-            values[~present(samples[:: self.decimate])] = np.nan
-        return "wave", (values[:, 0], RATE / self.decimate)
+            values[~present(samples[:: self._every])] = np.nan
+        return "wave", (values[:, 0], self.sample_rate)
 
 
-def _check(words: int, features: str, decimate: int, dropped: float) -> None:
+def _check(words: int, features: str, sample_rate: int, dropped: float) -> None:
     if words not in (35, 10):
         raise ConfigError(f"data.words={words}: must be 35 or 10")
     if features not in _GUARD:
         raise ConfigError(f"data.features={features}: must be raw or mfcc")
-    if not 1 <= decimate <= SAMPLES:
-        raise ConfigError(f"data.decimate={decimate}: must be from 1 to {SAMPLES}")
-    if features == "mfcc" and decimate != 1:
-        raise ConfigError(f"data.decimate={decimate}: raw samples only; set data.features=raw")
+    if not (0 < sample_rate <= RATE and RATE % sample_rate == 0):
+        raise ConfigError(
+            f"data.sample_rate={sample_rate}: must divide {RATE}, the clips' own; 8000 is every second sample"
+        )
+    if features == "mfcc" and sample_rate != RATE:
+        raise ConfigError(f"data.sample_rate={sample_rate}: raw samples only; set data.features=raw")
     if not 0 <= dropped < 100:
         raise ConfigError(f"data.dropped={dropped}: must be at least 0 and less than 100, percent")
 

@@ -1,6 +1,8 @@
 """Evaluation of a checkpoint, with its own configuration or parts of another."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,27 +13,46 @@ from longrange.training.noise import quiet
 from longrange.training.progress import progress
 from longrange.training.train import by_split
 
+Metrics = dict[str, dict[str, float]]
 
-def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
+
+def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     """Loss and metric of a checkpoint on the validation and the test split.
+
+    Where `data.sample_rate` is another than in training, both are measured, the model's time step following the data's.
 
     Args:
         cfg: as composed from configs/evaluate.yaml: `checkpoint`, a file; `overrides`, what the command line says,
-            whose values in `cfg` replace those of the checkpoint's run; `rate`, a factor on the model's time step,
-            2.0 for data of half the sample rate it was trained at.
+            whose values in `cfg` replace those of the checkpoint's run; `rate`, a factor on the model's time step; None
+            follows `data.sample_rate`.
     Returns:
-        E.g. {"val": {"accuracy": 0.48, "loss": 1.4}, "test": {...}}.
+        By heading, e.g. {"16000 Hz": {"val": {"accuracy": 0.48, "loss": 1.4}, "test": {...}}, "8000 Hz, rate 2": ...}.
     Raises:
         CheckpointError: the file is missing, damaged, not a checkpoint, or does not fit the model.
         ConfigError: an override that cannot apply to a checkpoint.
     """
     path = Path(cfg.checkpoint)
     checkpoint = load(path)
-    run = with_overrides(OmegaConf.create(checkpoint["config"]), cfg)
+    trained = OmegaConf.create(checkpoint["config"])
+    run = with_overrides(trained.copy(), cfg)
+    own, other = (OmegaConf.select(each, "data.sample_rate") for each in (trained, run))
+    changed = bool(own and other and own != other)
+    rate = cfg.rate if cfg.rate is not None else own / other if changed else 1.0
+    heading = " ".join([*([f"{other} Hz,"] if other else []), f"rate {rate:g}"])
+    if not changed:
+        return {heading: _measure(run, rate, checkpoint, path)}
+    as_trained = OmegaConf.merge(run, {"data": {"sample_rate": own}})
+    return {
+        f"{own} Hz, rate 1": _measure(as_trained, 1.0, checkpoint, path),
+        heading: _measure(run, rate, checkpoint, path),
+    }
+
+
+def _measure(run: DictConfig, rate: float, checkpoint: dict[str, Any], path: Path) -> Metrics:
     data = build(run.data)
     task = build_task(run, data.spec)
     load_weights(task.model, checkpoint, path)
-    task.rate = cfg.rate
+    task.rate = rate
     with quiet():
         trainer = build_trainer(run.trainer, [progress()], loggers=[])
         metrics = [*trainer.validate(task, data, verbose=False), *trainer.test(task, data, verbose=False)]
@@ -45,12 +66,23 @@ def with_overrides(run: DictConfig, cfg: DictConfig) -> DictConfig:
         run: the configuration in the checkpoint.
         cfg: of the evaluation; `overrides` names the keys and groups to take from it.
     Raises:
-        ConfigError: `experiment=...`, which the checkpoint decides.
+        ConfigError: `experiment=...`, which the checkpoint decides, or a key that the run did not have; `+key=...` adds
+            one nevertheless.
     """
+    added = {override[1:].partition("=")[0] for override in cfg.overrides if re.match(r"\+[^+]", override)}
     keys = [override.lstrip("+").partition("=")[0] for override in cfg.overrides]
     if "experiment" in keys:
         raise ConfigError("experiment=...: a checkpoint brings its own; name single groups or keys, such as data=...")
     for key in sorted(keys, key=lambda key: key.count(".")):  # whole groups first, then values in them
         if key not in ("checkpoint", "rate"):
+            _check_known(run, key, added)
             OmegaConf.update(run, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     return run
+
+
+def _check_known(run: DictConfig, key: str, added: set[str]) -> None:
+    group, _, name = key.rpartition(".")
+    known = OmegaConf.select(run, group) if group else run
+    if key not in added and not (isinstance(known, DictConfig) and name in known):
+        hint = f"; it has {', '.join(sorted(known))}" if group and isinstance(known, DictConfig) else ""
+        raise ConfigError(f"{key}: the run of this checkpoint has no such key{hint}; +{key}=... adds it nevertheless")
