@@ -1,0 +1,57 @@
+"""Evaluation at another sample rate, and of keys that a run has or has not."""
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+from paths import ROOT
+from wave_files import write_words
+
+from longrange.cli import compose
+from longrange.data.speech_clips import COMMANDS
+from longrange.errors import ConfigError
+from longrange.training import evaluate, train
+from longrange.training.evaluate import with_overrides
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small model of ten words, trained on noise at 16 kHz for one epoch."""
+    folder = tmp_path_factory.mktemp("speech")
+    write_words(folder / "speech_commands", COMMANDS, each=8)
+    small = ["model.d_model=4", "model.n_layers=1", "model.layer.d_state=4", "model.layer.n_blocks=1", "epochs=1"]
+    command = ["data=sc10", "model=s5", f"paths.data={folder}", "data.batch_size=20", *small]
+    return train(compose("train", command, run_dir=tmp_path_factory.mktemp("run")))
+
+
+def evaluated(run, *overrides):
+    return evaluate(compose("evaluate", [f"checkpoint={run.best_checkpoint}", *overrides]))
+
+
+def test_another_sample_rate_is_measured_beside_the_one_of_training(run):
+    both = evaluated(run, "++data.sample_rate=8000")
+    assert list(both) == ["16000 Hz, rate 1", "8000 Hz, rate 2"]
+    own, half = both.values()
+    assert own["test"] == pytest.approx(run.metrics["test"], rel=1e-5)
+    assert half["test"]["loss"] != own["test"]["loss"]
+    assert half["test"]["loss"] == pytest.approx(own["test"]["loss"], rel=0.05)
+    assert list(evaluated(run, "++data.sample_rate=8000", "rate=1.0")) == ["16000 Hz, rate 1", "8000 Hz, rate 1"]
+
+
+def test_the_command_line_takes_the_keys_of_the_checkpoint(run):
+    script = [sys.executable, ROOT / "scripts" / "evaluate.py", f"checkpoint={run.best_checkpoint}"]
+    good = subprocess.run([*script, "data.sample_rate=8000"], capture_output=True, text=True, check=True)
+    assert good.stdout.count("at 16000 Hz, rate 1\n") == good.stdout.count("at 8000 Hz, rate 2\n") == 1
+    bad = subprocess.run([*script, "data.sample_rat=8000"], capture_output=True, text=True)
+    assert bad.returncode == 2
+    assert "data.sample_rat: the run of this checkpoint has no such key; it has" in bad.stderr
+
+
+def test_a_key_that_the_run_lacks_is_refused_unless_it_is_added():
+    run = OmegaConf.create({"data": {"batch_size": 4}})
+    wanted = {"overrides": ["++data.batches=5"], "data": {"batches": 5}}
+    with pytest.raises(ConfigError, match=r"data\.batches: the run .* it has batch_size; \+data\.batches=\.\.\. adds"):
+        with_overrides(run.copy(), OmegaConf.create(wanted))
+    added = with_overrides(run.copy(), OmegaConf.create(wanted | {"overrides": ["+data.batches=5"]}))
+    assert added.data == {"batch_size": 4, "batches": 5}
