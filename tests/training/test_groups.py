@@ -43,6 +43,12 @@ OTHERS = {
         (SSM_LR, 0.0): {"A_real", "A_imag", "B", "P"},
         (LR, DECAY): {"C", "D"},
     },
+    ("s4", "s4_slow_C"): {
+        (DT_LR, 0.0): {"inv_dt"},
+        (SSM_LR, 0.0): {"A_real", "A_imag", "B", "P"},
+        (SSM_LR, DECAY): {"C"},
+        (LR, DECAY): {"D"},
+    },
     ("s4d", "s4"): {
         (DT_LR, 0.0): {"inv_dt"},
         (SSM_LR, 0.0): {"A_real", "A_imag", "B"},
@@ -91,7 +97,7 @@ def test_option_set_sorts_as_published(option_set):
 @pytest.mark.parametrize(("model", "optimizer"), OTHERS)
 def test_other_models_sort_as_published(model, optimizer):
     rates = [f"optimizer.lr={LR}", f"optimizer.ssm_lr={SSM_LR}", f"optimizer.dt_lr={DT_LR}"]
-    rates += [f"optimizer.weight_decay={DECAY}"] if optimizer == "s4" else []
+    rates += [f"optimizer.weight_decay={DECAY}"] if optimizer.startswith("s4") else []
     small = ["model.d_model=4", "model.n_layers=2", "model.layer.d_state=4"]
     cfg = compose("train", [f"model={model}", f"optimizer={optimizer}", *rates, *small])
     built = instantiate(cfg.model, spec=SPEC, _convert_="object")
