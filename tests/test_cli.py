@@ -237,10 +237,11 @@ def test_help_answers_before_anything_heavy_is_imported(script, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_help_lists_nested_experiments(type_command, capsys):
+def test_help_lists_nested_experiments_by_folder(type_command, capsys):
     assert type_command(nothing, "--help") == 0
     shown = capsys.readouterr().out
-    assert "listops/s5" in shown
+    assert "listops/{lssl,s4,s4_current,s4d_inv,s4d_legs,s4d_lin,s5}" in shown
+    assert ", quickstart,\n" in shown
     assert "\n  scheduler " in shown
 
 

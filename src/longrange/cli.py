@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed l
 """
 
 import functools
+import itertools
 import os
 import re
 import shlex
@@ -119,7 +120,7 @@ def _config_groups(*groups: str) -> str:
     width = max(map(len, groups)) + 2
     paragraphs = [
         textwrap.fill(
-            ", ".join(diagnose.group_options(CONFIG_DIR, group)),
+            ", ".join(_by_folder(diagnose.group_options(CONFIG_DIR, group))),
             width=100,
             initial_indent=f"  {group:<{width}}",
             subsequent_indent=" " * (width + 2),
@@ -128,6 +129,15 @@ def _config_groups(*groups: str) -> str:
         for group in groups
     ]
     return "\n".join(paragraphs)
+
+
+def _by_folder(options: Sequence[str]) -> list[str]:
+    """Options with those of one folder in one word: folder/{a,b}."""
+    words = []
+    for folder, members in itertools.groupby(options, key=lambda option: option.rpartition("/")[0]):
+        names = [option.rpartition("/")[2] for option in members]
+        words += [f"{folder}/{{{','.join(names)}}}"] if folder else names
+    return words
 
 
 def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
