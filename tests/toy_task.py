@@ -25,6 +25,7 @@ class ToySplit:
         hint = torch.rand((size, LENGTH), generator=generator) < 0.6
         self.inputs = torch.where(hint, self.targets.unsqueeze(1), noise)
         self.lengths = torch.randint(LENGTH // 2, LENGTH + 1, (size,), generator=generator)
+        self.steps = self.lengths.numpy()
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -66,10 +66,3 @@ def test_order_is_the_usual_one_with_the_epoch():
         dated.set_epoch(epoch)
         assert list(dated) == [index + 30 * epoch for index in usual]
     assert len(dated) == 30
-
-
-def test_processes_share_an_epoch():
-    samplers = [DatedSampler(11, 0, replicas=2, rank=rank) for rank in (0, 1)]
-    parts = [set(sampler) for sampler in samplers]
-    assert [len(part) for part in parts] == [len(sampler) for sampler in samplers] == [5, 5]
-    assert not parts[0] & parts[1]

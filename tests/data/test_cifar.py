@@ -98,7 +98,7 @@ def test_tokens_are_gray_values(task, made):
 def test_augmentation_changes_training_images_with_the_epoch(task, num_workers):
     def inputs(epoch, **options):
         loader = task(augment=True, num_workers=num_workers, **options).train_dataloader()
-        loader.sampler.set_epoch(epoch)
+        loader.batch_sampler.sampler.set_epoch(epoch)
         batches = list(loader)
         return torch.cat([b.inputs for b in batches]), torch.cat([b.targets for b in batches])
 

@@ -64,7 +64,7 @@ def test_buckets_hold_neighbours_and_change_with_the_epoch():
     loader = Uneven(batch_size=4, seed=1, bucket=True).train_dataloader()
     epochs = []
     for epoch in range(6):
-        loader.sampler.set_epoch(epoch)
+        loader.batch_sampler.sampler.set_epoch(epoch)
         epochs.append(targets(loader))
     assert all([len(batch) for batch in epoch] == [4, 4] for epoch in epochs)
     assert all(sorted(batch, reverse=True) == batch for epoch in epochs for batch in epoch)
@@ -82,14 +82,52 @@ def test_buckets_need_lengths(loader):
         getattr(Counting(batch_size=4, bucket=True), loader)()
 
 
-def test_each_process_gets_its_share_of_every_bucket():
-    shares = []
-    for rank in range(2):
-        task = Uneven(batch_size=2, seed=1, bucket=True)
-        task.trainer = SimpleNamespace(world_size=2, global_rank=rank)
-        shares.append(targets(task.train_dataloader()))
-    whole = targets(Uneven(batch_size=4, seed=1, bucket=True).train_dataloader())
-    assert [sorted(first + second) for first, second in zip(*shares, strict=True)] == [sorted(b) for b in whole]
+def shares(loader: str, processes: int, accumulate: int, **options) -> list[list[list[int]]]:
+    """The batches of each process."""
+    found = []
+    for rank in range(processes):
+        task = Uneven(seed=1, **options)
+        task.trainer = SimpleNamespace(world_size=processes, global_rank=rank, accumulate_grad_batches=accumulate)
+        found.append(targets(getattr(task, loader)()))
+    return found
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(2, 1), (1, 2), (2, 2), (5, 1), (1, 4)])
+@pytest.mark.parametrize("bucket", [True, False])
+def test_parts_of_a_batch_make_the_whole(processes, accumulate, bucket):
+    whole = targets(Uneven(batch_size=5, seed=1, bucket=bucket).train_dataloader())
+    parts = shares("train_dataloader", processes, accumulate, batch_size=5, bucket=bucket)
+    for number, batch in enumerate(whole):
+        mine = [share[number * accumulate : (number + 1) * accumulate] for share in parts]
+        sizes = [len(part) for share in mine for part in share]
+        assert sorted(i for share in mine for part in share for i in part) == sorted(batch)
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("processes", "batch"), [(2, 2), (2, 3), (3, 3), (2, 20), (4, 4)])
+@pytest.mark.parametrize("loader", ["val_dataloader", "test_dataloader"])
+def test_evaluation_of_several_processes_is_complete_and_holds_nothing_twice(loader, processes, batch):
+    parts = shares(loader, processes, 1, batch_size=8, eval_batch_size=batch)
+    assert sorted(i for share in parts for part in share for i in part) == list(range(10))
+    assert len({len(share) for share in parts}) == 1, "no process waits for one that has ended"
+    assert all(part for share in parts for part in share)
+
+
+def test_an_accumulated_batch_is_evaluated_in_its_parts():
+    assert shares("val_dataloader", 1, 2, batch_size=8) == [[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]]
+
+
+@pytest.mark.parametrize(
+    ("loader", "processes", "accumulate", "message"),
+    [
+        ("train_dataloader", 3, 2, r"data\.batch_size=5: too few examples for 3 processes times accumulate=2"),
+        ("val_dataloader", 6, 1, r"6 processes cannot share an evaluation of 10 examples in batches of 5"),
+        ("val_dataloader", 11, 1, r"11 processes cannot share"),
+    ],
+)
+def test_too_few_examples_to_share(loader, processes, accumulate, message):
+    with pytest.raises(ConfigError, match=message):
+        shares(loader, processes, accumulate, batch_size=5)
 
 
 class Recorder(pl.LightningModule):

@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch.utils.data.distributed import DistributedSampler
 
-from longrange.data.samplers import POOL_BATCHES, BucketSampler, EpochSampler, longest_first
+from longrange.data.samplers import (
+    POOL_BATCHES,
+    BucketSampler,
+    EpochSampler,
+    TrainingBatches,
+    evaluation_batches,
+    longest_first,
+)
+from longrange.models.dropout import Part
 
 
 def lengths_of(n: int, seed: int = 0) -> np.ndarray:
@@ -42,21 +49,31 @@ def test_every_example_comes_once(n, batch_size, epoch):
 
 
 @settings(deadline=None)
-@given(n=st.integers(4, 300), batch_size=st.integers(1, 5), replicas=st.integers(2, 4))
-def test_processes_share_the_examples_and_each_bucket(n, batch_size, replicas):
-    lengths = np.arange(n)
-    shares = [order(BucketSampler(lengths, batch_size, 0, replicas, rank)) for rank in range(replicas)]
-    assert {len(share) for share in shares} == {n // replicas}
-    assert len({i for share in shares for i in share}) == n // replicas * replicas
-    alone = order(BucketSampler(lengths, batch_size * replicas, 0))
-    for batch in range(n // (batch_size * replicas)):
-        together = [i for share in shares for i in share[batch * batch_size : (batch + 1) * batch_size]]
-        assert sorted(together) == sorted(alone[batch * len(together) : (batch + 1) * len(together)])
+@given(n=st.integers(9, 300), batch_size=st.integers(6, 9), processes=st.integers(1, 3), accumulate=st.integers(1, 2))
+def test_parts_of_all_processes_make_the_batches_of_one(n, batch_size, processes, accumulate):
+    def batches(processes, accumulate, rank):
+        count = processes * accumulate
+        parts = [Part(step * processes + rank, count, batch_size) for step in range(accumulate)]
+        found = TrainingBatches(EpochSampler(n, 0), parts)
+        assert len(list(found)) == len(found)
+        assert [len(batch) for batch in found] == [part.size for part in parts] * (n // batch_size)
+        return list(found)
+
+    whole = batches(1, 1, 0)
+    shared = [batches(processes, accumulate, rank) for rank in range(processes)]
+    for number, batch in enumerate(whole):
+        own = slice(number * accumulate, (number + 1) * accumulate)
+        assert sorted(i for share in shared for part in share[own] for i in part) == sorted(batch)
 
 
-def test_the_trainer_takes_its_order_as_it_is():
-    """Lightning wraps other samplers in a distributed one that shuffles once more."""
-    assert isinstance(BucketSampler(lengths_of(10), 2, 0), DistributedSampler)
+@settings(deadline=None)
+@given(n=st.integers(1, 200), batch_size=st.integers(1, 9), processes=st.integers(1, 9))
+def test_evaluation_shares_every_example_once(n, batch_size, processes):
+    assume(min(n, batch_size) >= processes)
+    shares = [evaluation_batches(range(n), batch_size, processes, rank) for rank in range(processes)]
+    assert sorted(i for share in shares for batch in share for i in batch) == list(range(n))
+    assert len({len(share) for share in shares}) == 1
+    assert all(0 < len(batch) <= -(-batch_size // processes) + 1 for share in shares for batch in share)
 
 
 def test_batches_hold_like_lengths_and_the_rest_is_random():

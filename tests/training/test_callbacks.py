@@ -9,6 +9,7 @@ from torch import nn
 
 from longrange.data.batch import Batch
 from longrange.errors import DivergedError
+from longrange.models.dropout import Part
 from longrange.training import callbacks
 from longrange.training.callbacks import FiniteGuard, Throughput, first_bad_parameter, peak_memory_bytes
 
@@ -50,12 +51,12 @@ def test_throughput_counts_training_time_only(monkeypatch):
     """Two epochs of two batches of 5 in 1 s each; 100 s of validation in between."""
     times = iter([0.0, 1.0, 2.0, 102.0, 103.0, 104.0])
     monkeypatch.setattr(callbacks, "perf_counter", lambda: next(times))
-    speed, trainer = Throughput(), SimpleNamespace(world_size=1)
-    batch = Batch(torch.zeros(5, 3), None, torch.zeros(5))
+    speed, trainer = Throughput(), SimpleNamespace(accumulate_grad_batches=1)
+    batch, module = Batch(torch.zeros(5, 3), None, torch.zeros(5)), SimpleNamespace(part=Part(0, 1, 5))
     for _ in range(2):
         speed.on_train_epoch_start(trainer, None)
         for batch_idx in range(2):
-            speed.on_train_batch_end(trainer, None, None, batch, batch_idx)
+            speed.on_train_batch_end(trainer, module, None, batch, batch_idx)
     assert (speed.samples, speed.seconds, speed.samples_per_s) == (20, 4.0, 5.0)
 
 

@@ -99,7 +99,9 @@ def test_smallest_rmse_is_selected(tmp_path):
 
 
 def test_random_numbers_of_a_step_depend_on_seed_epoch_and_batch():
-    task = new_task()
+    task, data = new_task(), Regression(batch_size=4)
+    task.trainer = new_trainer()
+    task.trainer.datamodule = data
 
     def draw(seed, batch_idx):
         task.seed = seed

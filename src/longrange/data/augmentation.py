@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from longrange.data.arrays import ArrayDataset
 from longrange.data.batch import Batch
@@ -17,26 +16,11 @@ from longrange.data.generate.splitmix import mixed
 from longrange.data.samplers import EpochSampler
 
 
-class DatedSampler(DistributedSampler):
-    """The order of `EpochSampler`, each index given as index + epoch * size.
-
-    It is a `DistributedSampler`, which keeps the trainer from wrapping it in one that would not pass the epoch on.
-
-    Args:
-        size: number of examples.
-        seed: the run's seed.
-        replicas: number of processes.
-        rank: which of them this is.
-    """
-
-    def __init__(self, size: int, seed: int, replicas: int = 1, rank: int = 0):
-        super().__init__(range(size), num_replicas=replicas, rank=rank, seed=seed, drop_last=True)
+class DatedSampler(EpochSampler):
+    """The order of `EpochSampler`, each index given as index + epoch * size."""
 
     def __iter__(self):
-        order = EpochSampler(len(self.dataset), self.seed)
-        order.set_epoch(self.epoch)
-        mine = list(order)[self.rank : self.total_size : self.num_replicas]
-        return (index + self.epoch * len(self.dataset) for index in mine)
+        return (index + self.epoch * self.size for index in super().__iter__())
 
 
 class Augmented(Dataset):

@@ -121,9 +121,7 @@ class Cifar(SequenceDataModule):
         if not self.augment:
             return loader
         data = Augmented(loader.dataset, self.seed)
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        order = DatedSampler(len(data), self.seed, replicas, rank)
-        return self._loader(data, self.batch_size, sampler=order, drop_last=True)
+        return self._training_loader(data, DatedSampler(len(data), self.seed))
 
     def preview(self, split: Split, indices: Sequence[int]) -> list[tuple[str, np.ndarray, str]]:
         """Images for people, without augmentation: "image", (32, 32) or (32, 32, 3) uint8, the class."""

@@ -1,6 +1,7 @@
 """The base of all data modules: what a task must provide, and the loaders built from it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from longrange.data.batch import Batch
-from longrange.data.samplers import BucketSampler, EpochSampler, longest_first
+from longrange.data.samplers import BucketSampler, EpochSampler, TrainingBatches, evaluation_batches, longest_first
 from longrange.errors import ConfigError
+from longrange.models.dropout import Part
 from longrange.models.spec import TaskSpec
 
 Split = Literal["train", "val", "test"]
@@ -24,8 +26,10 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     longest sequence, (n,) integers. Of a regression it has `targets`, (n, output_size) float32.
 
     Args:
-        batch_size: examples per training step, at least 1.
-        eval_batch_size: examples per evaluation step; `batch_size` where None.
+        batch_size: examples per optimiser step, of all processes together, at least 1. The trainer says how many
+            processes there are and how many batches it accumulates; each gets its part of this one, see `Part`.
+        eval_batch_size: examples per evaluation step, of all processes together; as many as are computed at once in
+            training where None.
         num_workers: loader processes; 0 loads in the training process.
         seed: decides the order of the training examples.
         bucket: batch sequences of like length, see `BucketSampler`, and evaluate from long to short: less padding,
@@ -55,8 +59,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         ]:
             if value is not None and value < least:
                 raise ConfigError(f"data.{name}={value}: must be at least {least}")
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.eval_batch_size, self.bucket = eval_batch_size or batch_size, bucket
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.seed, self.bucket = seed, bucket
 
     @property
     @abstractmethod
@@ -67,11 +71,17 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     def split(self, name: Split) -> Dataset:
         """The prepared data set of one split, memory-mapped."""
 
+    def part(self, batch_idx: int) -> Part:
+        """Which examples of its batch the training loader of this process gives, for its batch_idx-th of an epoch."""
+        processes, rank = self._processes
+        return Part(batch_idx % self._accumulate * processes + rank, processes * self._accumulate, self.batch_size)
+
     def train_dataloader(self) -> DataLoader:
         """Shuffled by (seed, epoch); the ragged last batch is dropped.
 
         Raises:
-            ConfigError: a batch is larger than the split, or `bucket` where all sequences are equally long.
+            ConfigError: a batch is larger than the split or too small to be shared, or `bucket` where all sequences
+                are equally long.
         """
         data = self.split("train")
         if len(data) < self.batch_size:
@@ -79,10 +89,14 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
                 f"data.batch_size={self.batch_size}: larger than the training split of {self.spec.name} "
                 f"({len(data)} examples)"
             )
-        return self._loader(data, self.batch_size, sampler=self._training_order(data), drop_last=True)
+        return self._training_loader(data, self._training_order(data))
 
     def val_dataloader(self) -> DataLoader:
-        """In file order, or from long to short with `bucket`; nothing dropped."""
+        """In file order, or from long to short with `bucket`; nothing dropped, nothing twice.
+
+        Raises:
+            ConfigError: fewer examples than processes, in a batch or in all.
+        """
         return self._evaluation_loader(self.split("val"))
 
     def test_dataloader(self) -> DataLoader:
@@ -90,29 +104,53 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         return self._evaluation_loader(self.split("test"))
 
     def _training_order(self, data: Dataset) -> Sampler[int]:
-        if not self.bucket:
-            return EpochSampler(len(data), self.seed)
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        return BucketSampler(self._steps(data), self.batch_size, self.seed, replicas, rank)
+        if self.bucket:
+            return BucketSampler(self._steps(data), self.batch_size, self.seed)
+        return EpochSampler(len(data), self.seed)
+
+    def _training_loader(self, data: Dataset, order: Sampler[int]) -> DataLoader:
+        parts = self.part(0).parts
+        if self.batch_size < parts:
+            raise ConfigError(
+                f"data.batch_size={self.batch_size}: too few examples for {self._processes[0]} processes times "
+                f"accumulate={self._accumulate}, it is the size of the whole batch"
+            )
+        return self._loader(data, TrainingBatches(order, [self.part(i) for i in range(self._accumulate)]))
 
     def _evaluation_loader(self, data: Dataset) -> DataLoader:
-        order = longest_first(self._steps(data)) if self.bucket else None
-        return self._loader(data, self.eval_batch_size, sampler=order)
+        order = longest_first(self._steps(data)) if self.bucket else range(len(data))
+        batch_size = self.eval_batch_size or max(self.batch_size // self._accumulate, 1)
+        processes, rank = self._processes
+        if min(batch_size, len(data)) < processes:
+            raise ConfigError(
+                f"{processes} processes cannot share an evaluation of {len(data)} examples in batches of {batch_size}; "
+                "take fewer processes or set data.eval_batch_size"
+            )
+        return self._loader(data, evaluation_batches(order, batch_size, processes, rank))
+
+    @property
+    def _processes(self) -> tuple[int, int]:
+        """How many processes share the batches, and which of them this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    @property
+    def _accumulate(self) -> int:
+        """How many batches the trainer takes for one optimiser step."""
+        return self.trainer.accumulate_grad_batches if self.trainer else 1
 
     def _steps(self, data: Dataset) -> np.ndarray:
         if not self.spec.variable_length:
             raise ConfigError(f"data.bucket=true: all sequences of {self.spec.name} are equally long; leave it false")
         return data.steps
 
-    def _loader(self, data: Dataset, batch_size: int, **options) -> DataLoader:
+    def _loader(self, data: Dataset, batches: Iterable[list[int]]) -> DataLoader:
         return DataLoader(
             data,
-            batch_size,
+            batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=_as_batch,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
-            **options,
         )
 
 

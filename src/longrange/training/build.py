@@ -15,6 +15,7 @@ from longrange.kernels import backend
 from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
 from longrange.training.groups import rules_from
+from longrange.training.processes import check_processes
 from longrange.training.task import SequenceTask
 
 
@@ -61,12 +62,27 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
     """The trainer of a `trainer` config.
 
     Raises:
-        ConfigError: no epochs, or what Lightning refuses, such as a GPU where there is none.
+        ConfigError: no epochs, what Lightning refuses, such as a GPU where there is none, or what `check_processes`
+            refuses.
     """
     if cfg.max_epochs is None or cfg.max_epochs < 1:
         raise ConfigError(f"epochs={cfg.max_epochs}: must be at least 1")
     try:
-        return instantiate(cfg, callbacks=list(callbacks), logger=list(loggers))
+        trainer = instantiate(
+            cfg, callbacks=list(callbacks), logger=list(loggers), limit_train_batches=_limit_of_parts(cfg)
+        )
     except InstantiationException as problem:
         reason = str(problem.__cause__ or problem).splitlines()[0].rstrip(".!")
         raise ConfigError(f"trainer: {reason}; trainer=cpu runs everywhere") from problem
+    check_processes(trainer)
+    return trainer
+
+
+def _limit_of_parts(cfg: DictConfig) -> int | float | None:
+    """The limit of batches an epoch as Lightning counts them, which is the parts that a batch is accumulated of."""
+    parts, limit = cfg.get("accumulate_grad_batches", 1), cfg.get("limit_train_batches")
+    if parts < 1:
+        raise ConfigError(f"accumulate={parts}: must be at least 1")
+    if parts > 1 and isinstance(limit, float):
+        raise ConfigError(f"trainer.limit_train_batches={limit}: with accumulate={parts} give a number of batches")
+    return limit and limit * parts

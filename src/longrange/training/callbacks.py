@@ -44,7 +44,7 @@ class Throughput(Callback):
     """Training samples and the seconds they took, validation excluded; travels in checkpoints.
 
     Attributes:
-        samples: trained on by this process.
+        samples: trained on by this process and those beside it.
         seconds: of training by this process.
         earlier: samples_per_s of the process that wrote the checkpoint this run resumed from; None for a fresh run.
     """
@@ -65,10 +65,10 @@ class Throughput(Callback):
         self._mark = perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch: Batch, batch_idx: int) -> None:
-        """Count a batch, of all processes together."""
+        """Count the samples that all processes together have computed."""
         now = perf_counter()
         self.seconds += now - self._mark
-        self.samples += len(batch.targets) * trainer.world_size
+        self.samples += pl_module.part.batch_size / trainer.accumulate_grad_batches
         self._mark = now
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,11 +81,17 @@ class Throughput(Callback):
 
 
 class FiniteGuard(Callback):
-    """Stops a training whose loss is not finite, before the optimiser step that would spread it to every parameter."""
+    """Stops a training whose loss is not finite, before the optimiser step that would spread it to every parameter.
+
+    All processes stop together: the loss of a step is that of all of them, and of all batches that it accumulates.
+    """
+
+    def __init__(self):
+        self._losses: list[Tensor] = []
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Keep the loss until its gradients are known."""
-        self._loss = loss.detach()
+        self._losses.append(loss.detach())
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer) -> None:
         """Check the loss of the step.
@@ -93,8 +99,10 @@ class FiniteGuard(Callback):
         Raises:
             DivergedError: it is NaN or infinite.
         """
-        if not torch.isfinite(self._loss):
-            self._stop(trainer, pl_module, f"the training loss is {self._loss.item()}")
+        loss = trainer.strategy.reduce(torch.stack(self._losses).sum())
+        self._losses.clear()
+        if not torch.isfinite(loss):
+            self._stop(trainer, pl_module, f"the training loss is {loss.item()}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check the validation loss, which the last step may have spoilt.

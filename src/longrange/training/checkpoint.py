@@ -43,6 +43,10 @@ class BestAndLast(Checkpoint):
         """File of the last epoch."""
         return self.folder / "last.ckpt"
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Agree on the folder: the one of the first process, which writes."""
+        self.folder = trainer.strategy.broadcast(self.folder)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write after the epoch's validation; the state of the other callbacks is complete by then."""
         score = trainer.callback_metrics[f"val/{pl_module.metric}"].item()

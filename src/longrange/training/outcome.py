@@ -26,8 +26,9 @@ class Outcome:
         precision: the trainer's precision setting.
         backend: kernel backend that ran ("reference", "cpu", "triton").
         wall_s: seconds in fit, this process only.
-        samples_per_s: training samples per second over the epochs of this process, validation excluded.
-        peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU).
+        samples_per_s: training samples per second over the epochs of this process, of all processes together,
+            validation excluded.
+        peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU), of the first one.
         resumed_from: the checkpoint this run continued from, None for a fresh run.
         confusion: of the test split, see `longrange.training.confusion`; None where there is none.
     """
@@ -48,3 +49,5 @@ class Outcome:
     peak_memory_bytes: int
     resumed_from: Path | None = None
     confusion: dict[str, Any] | None = None
+        processes: that shared each batch, each on its device.
+    processes: int = 1

@@ -1,7 +1,6 @@
 """The Lightning modules: how a model is optimised, and a step of training or evaluation for every model and task."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from longrange.data.batch import Batch
+from longrange.models.dropout import Dropout, Part, WholeBatchDraws
 from longrange.models.spec import TaskSpec
 from longrange.training.groups import Rule, parameter_groups
 from longrange.training.schedules import Horizon
@@ -37,7 +37,12 @@ class TrainableModule(pl.LightningModule):
         scheduler: builds a schedule, see `longrange.training.schedules`.
         seed: of the random numbers of training steps.
         config: stored in checkpoints as it is; plain containers only.
+
+    Attributes:
+        part: of the batch that this process computes in the step at hand.
     """
+
+    part: Part
 
     def __init__(
         self,
@@ -64,8 +69,27 @@ class TrainableModule(pl.LightningModule):
         self.log("lr", self.optimizers().param_groups[-1]["lr"], sync_dist=True)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same."""
+        """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same.
+
+        Dropout draws for whole batches, so that it is the same too when the batch is computed in parts.
+        """
+        self.part = self.trainer.datamodule.part(batch_idx)
         seed_step(self.seed, self.current_epoch, batch_idx, self.global_rank)
+        if self.part.parts > 1:
+            step = batch_idx // self.trainer.accumulate_grad_batches
+            draws = WholeBatchDraws(self.part, step_seed(self.seed, self.current_epoch, step), self.device)
+            for module in self.model.modules():
+                if isinstance(module, Dropout):
+                    module.draws = draws
+
+    def share(self, loss: Tensor) -> Tensor:
+        """A mean over the examples at hand, weighted so that the average over all parts is that of the whole batch."""
+        return loss * (self.part.size * self.part.parts / self.part.batch_size)
+
+    def log_mean(self, name: str, value: Tensor, count: int) -> None:
+        """Log an epoch's mean of values that are means of `count` ones each, over all processes."""
+        # As integers, Lightning would round down the mean of the processes' counts before it divides by it.
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=float(count), sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over the groups, and its schedule."""
@@ -74,7 +98,7 @@ class TrainableModule(pl.LightningModule):
         # Lightning steps an epoch's plateau schedule after the checkpoint was written. As a "step" schedule that is
         # due at the last of an epoch's batches, it is stepped between validation and checkpoint.
         plateau = isinstance(scheduler, ReduceLROnPlateau)
-        frequency = self.trainer.num_training_batches if plateau else 1
+        frequency = self._horizon().steps_per_epoch if plateau else 1
         plan = {"scheduler": scheduler, "interval": "step", "frequency": frequency, "monitor": f"val/{self.metric}"}
         return {"optimizer": optimizer, "lr_scheduler": plan}
 
@@ -125,7 +149,7 @@ class SequenceTask(TrainableModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch, always at the rate of the training data."""
-        return self._measure(batch, "train", rate=1.0)[0]
+        return self.share(self._measure(batch, "train", rate=1.0)[0])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of the validation split."""
@@ -153,20 +177,28 @@ class SequenceTask(TrainableModule):
         """Forget the counts of an earlier test."""
         (self.confusion or self.constant).reset()
 
+    def on_test_epoch_end(self) -> None:
+        """Add up the counts of all processes while they are on their devices; they are asked for later."""
+        (self.confusion or self.constant).compute()
+
     def _measure(self, batch: Batch, split: Literal["train", "val", "test"], rate: float) -> tuple[Tensor, Tensor]:
         outputs = self.model(batch.inputs, batch.lengths, rate).float()
         loss = LOSSES[self.spec.loss](outputs, batch.targets)
         score = self.scores[f"{split}_score"]
         score.update(outputs.detach(), batch.targets)
-        log = partial(self.log, on_step=False, on_epoch=True, batch_size=len(batch.targets), sync_dist=True)
-        log(f"{split}/loss", loss)
-        log(f"{split}/{self.metric}", score)
+        self.log_mean(f"{split}/loss", loss, len(batch.targets))
+        self.log(f"{split}/{self.metric}", score, on_step=False, on_epoch=True, batch_size=len(batch.targets))
         return loss, outputs
 
 
 def seed_step(*key: int) -> None:
     """Set torch's random numbers from a key of non-negative integers, equal keys to equal numbers."""
-    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+    torch.manual_seed(step_seed(*key))
+
+
+def step_seed(*key: int) -> int:
+    """A seed from a key of non-negative integers; zeros at its end are as if they were not there."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
 def _new_score(spec: TaskSpec) -> Metric:

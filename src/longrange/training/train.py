@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> Outcome:
     resumed_from = _prepare_resume(cfg, task, folder)
     loggers, failed = [], True
     try:
-        for logger in (cfg.logger or {}).values():
+        for logger in (cfg.logger or {}).values() if rank_zero_only.rank == 0 else []:
             loggers.append(build(logger))
         with quiet():
             outcome = _run(cfg, data, task, loggers, folder, resumed_from)
@@ -124,6 +124,7 @@ def by_split(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
     splits: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         split, slash, metric = name.partition("/")
+        processes=trainer.world_size,
         if slash:
             splits.setdefault(split, {})[metric] = float(value)
     return splits
