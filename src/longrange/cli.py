@@ -20,6 +20,7 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -75,7 +76,7 @@ def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Calla
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path = ".") -> DictConfig:
-    """The resolved configuration that a script would get, without a command line: for notebooks and tests.
+    """The resolved configuration that a script would get, without a command line: for notebooks, tests and searches.
 
     Args:
         config_name: file in configs/ without its suffix.
@@ -85,8 +86,12 @@ def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path
         The configuration without Hydra's own part.
     """
     register_resolvers()
-    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
-        cfg = hydra.compose(config_name, list(overrides), return_hydra_config=True)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of the job that calls, if one does
+    try:
+        with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
+            cfg = hydra.compose(config_name, list(overrides), return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = running
     cfg.hydra.runtime.output_dir = str(Path(run_dir).absolute())
     earlier = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
