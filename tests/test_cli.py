@@ -200,10 +200,11 @@ def lightnings_interrupt():
 
 
 @pytest.mark.parametrize("interrupt", [plain_interrupt, lightnings_interrupt])
-def test_an_interrupt_says_how_to_go_on(type_command, capsys, interrupt):
+@pytest.mark.parametrize("stage", ["", "pretrain"])
+def test_an_interrupt_says_how_to_go_on(type_command, capsys, interrupt, stage):
     def task(cfg):
-        checkpoint = Path(cfg.paths.run_dir, "checkpoints", "last.ckpt")
-        checkpoint.parent.mkdir()
+        checkpoint = Path(cfg.paths.run_dir, stage, "checkpoints", "last.ckpt")
+        checkpoint.parent.mkdir(parents=True)
         checkpoint.touch()
         interrupt()
 

@@ -168,7 +168,8 @@ def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
 
 
 def _how_to_go_on(cfg: DictConfig) -> str:
-    if not Path(OmegaConf.select(cfg, "paths.run_dir", default="."), "checkpoints", "last.ckpt").exists():
+    folders = [Path(OmegaConf.select(cfg, "paths.run_dir", default="."), stage) for stage in ("", "pretrain")]
+    if not any((folder / "checkpoints" / "last.ckpt").exists() for folder in folders):
         return "there is no checkpoint to go on from, start it again with the same command"
     arguments = [argument for argument in sys.argv if not argument.startswith("ckpt=")]
     return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'ckpt=last'])}"

@@ -28,6 +28,12 @@ def test_bar_on_a_terminal_only(monkeypatch):
     assert isinstance(progress(), EpochLog)
 
 
+def test_a_stage_of_a_run_has_its_name_on_its_bar():
+    bar = RunProgressBar("pretraining")
+    bar._trainer = SimpleNamespace(max_epochs=3)
+    assert bar._get_train_description(0) == "Pretraining epoch 1/3"
+
+
 def test_bar_shows_speed_and_estimate(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")

@@ -49,6 +49,7 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
         "experiment": cfg.name.experiment,
         "task": cfg.name.task,
         "model": cfg.name.model,
+        "pretrain": outcome.pretraining and outcome.pretraining.objective,
         "seed": cfg.seed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **git_state(),

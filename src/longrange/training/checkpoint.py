@@ -129,6 +129,25 @@ def check_fits(model: nn.Module, checkpoint: dict[str, Any], path: Path) -> None
             )
 
 
+def epochs_done(checkpoint: dict[str, Any], model: nn.Module, epochs: int, path: Path, key: str = "epochs") -> int:
+    """How many epochs a training that goes on from a checkpoint has behind it.
+
+    Args:
+        checkpoint: as from `load`.
+        model: of the training.
+        epochs: how many it shall have.
+        path: of the checkpoint.
+        key: the setting that says how many.
+    Raises:
+        CheckpointError: the checkpoint is of another model or has more epochs behind it.
+    """
+    check_fits(model, checkpoint, path)
+    done = checkpoint["epoch"] + 1
+    if done > epochs:
+        raise CheckpointError(f"{path}: has {done} epochs behind it, more than {key}={epochs}")
+    return done
+
+
 def describe(config: dict[str, Any]) -> str:
     """A checkpoint's model and task in a few words, from its stored config."""
     model, data = config["model"], config["data"]

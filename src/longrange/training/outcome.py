@@ -9,6 +9,25 @@ BASELINES = {"accuracy": "majority class", "rmse": "training mean"}
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """The measured facts of the stage before a training.
+
+    Attributes:
+        objective: "masked" or "causal".
+        epochs: passes over the training split.
+        best_epoch: the epoch whose weights the training began with, counted from 0.
+        loss: of that epoch, per split ("train", "val").
+        wall_s: seconds in fit, of the process that ended the stage.
+    """
+
+    objective: str
+    epochs: int
+    best_epoch: int
+    loss: dict[str, float]
+    wall_s: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The measured facts of one training.
 
@@ -30,7 +49,9 @@ class Outcome:
             validation excluded.
         peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU), of the first one.
         resumed_from: the checkpoint this run continued from, None for a fresh run.
+        pretraining: the stage that gave the first weights; None where they were random.
         confusion: of the test split, see `longrange.training.confusion`; None where there is none.
+        processes: that shared each batch, each on its device.
     """
 
     run_dir: Path
@@ -48,6 +69,6 @@ class Outcome:
     samples_per_s: float
     peak_memory_bytes: int
     resumed_from: Path | None = None
+    pretraining: Pretraining | None = None
     confusion: dict[str, Any] | None = None
-        processes: that shared each batch, each on its device.
     processes: int = 1

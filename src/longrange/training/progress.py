@@ -36,11 +36,15 @@ def samples_per_s(trainer: pl.Trainer) -> float:
 
 
 class RunProgressBar(RichProgressBar):
-    """Lightning's bar of an epoch, with the loss, samples per second and the time left of the whole run."""
+    """Lightning's bar of an epoch, with the loss, samples per second and the time left of the whole run.
 
-    def __init__(self):
+    Args:
+        stage: what it is a bar of, where that is not the whole run.
+    """
+
+    def __init__(self, stage: str | None = None):
         super().__init__()
-        self._clock, self._loss = RunClock(), float("nan")
+        self._clock, self._loss, self._stage = RunClock(), float("nan"), stage
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock with the bar."""
@@ -56,19 +60,26 @@ class RunProgressBar(RichProgressBar):
         """What stands right of the bar."""
         last = trainer.callback_metrics.get(f"val/{pl_module.metric}")
         validation = {} if last is None else {f"val/{pl_module.metric}": last.item()}
-        speed = {"samples/s": f"{samples_per_s(trainer):.0f}", "run ends in": self._clock.left(trainer)}
+        speed = {
+            "samples/s": f"{samples_per_s(trainer):.0f}",
+            f"{self._stage or 'run'} ends in": self._clock.left(trainer),
+        }
         return {"loss": self._loss, **validation, **speed}
 
     def _get_train_description(self, current_epoch: int) -> str:
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+        return f"{_title(self._stage).capitalize()} {current_epoch + 1}/{self.trainer.max_epochs}"
 
 
 class EpochLog(ProgressBar):
-    """One log line per epoch, for files and pipes."""
+    """One log line per epoch, for files and pipes.
 
-    def __init__(self):
+    Args:
+        stage: as for `RunProgressBar`.
+    """
+
+    def __init__(self, stage: str | None = None):
         super().__init__()
-        self._clock, self._enabled = RunClock(), True
+        self._clock, self._enabled, self._stage = RunClock(), True, stage
 
     def disable(self) -> None:
         """Called by Lightning in all processes but the first."""
@@ -83,12 +94,17 @@ class EpochLog(ProgressBar):
         if self._enabled:
             metrics, val_metric = trainer.callback_metrics, f"val/{pl_module.metric}"
             log.info(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  train/loss {metrics['train/loss']:.4f}  "
+                f"{_title(self._stage)} {trainer.current_epoch + 1}/{trainer.max_epochs}  "
+                f"train/loss {metrics['train/loss']:.4f}  "
                 f"{val_metric} {metrics[val_metric]:.4f}  {samples_per_s(trainer):.0f} samples/s  "
-                f"run ends in {self._clock.left(trainer)}"
+                f"{self._stage or 'run'} ends in {self._clock.left(trainer)}"
             )
 
 
-def progress() -> ProgressBar:
-    """A bar where there is a terminal, else a log line per epoch."""
-    return RunProgressBar() if Console().is_terminal else EpochLog()
+def progress(stage: str | None = None) -> ProgressBar:
+    """A bar where there is a terminal, else a log line per epoch; of the run, or of a stage of it."""
+    return RunProgressBar(stage) if Console().is_terminal else EpochLog(stage)
+
+
+def _title(stage: str | None) -> str:
+    return f"{stage} epoch" if stage else "epoch"

@@ -10,16 +10,16 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from longrange.data.module import SequenceDataModule
-from longrange.errors import CheckpointError
 from longrange.kernels import backend
 from longrange.training.build import build, build_task, build_trainer
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
-from longrange.training.checkpoint import BestAndLast, adopt_best, check_fits, load, load_weights, resolve
+from longrange.training.checkpoint import BestAndLast, adopt_best, epochs_done, load, load_weights, resolve
 from longrange.training.confusion import confusion
 from longrange.training.groups import groups_table
 from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
 from longrange.training.outcome import Outcome
+from longrange.training.pretrain import Origin, Stage, check_origin
 from longrange.training.task import SequenceTask
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,17 @@ def train(cfg: DictConfig) -> Outcome:
     """
     data = build(cfg.data)
     task = build_task(cfg, data.spec)
+    stage = Stage(cfg, task) if cfg.get("pretrain") else None
     _announce(task)
     folder = Path(cfg.paths.run_dir, "checkpoints")
-    resumed_from = _prepare_resume(cfg, task, folder)
+    resumed_from = None if stage and stage.resumed_from else _prepare_resume(cfg, task, folder)
     loggers, failed = [], True
     try:
         for logger in (cfg.logger or {}).values() if rank_zero_only.rank == 0 else []:
             loggers.append(build(logger))
         with quiet():
-            outcome = _run(cfg, data, task, loggers, folder, resumed_from)
+            origin = Origin(stage.run(data, loggers) if stage and not resumed_from else None)
+            outcome = _run(cfg, data, task, loggers, folder, resumed_from, origin)
         failed = False
     finally:
         close(loggers, failed)
@@ -64,10 +66,8 @@ def _prepare_resume(cfg: DictConfig, task: SequenceTask, folder: Path) -> Path |
     if path is None:
         return None
     checkpoint, epochs = load(path), cfg.trainer.max_epochs
-    check_fits(task.model, checkpoint, path)
-    done = checkpoint["epoch"] + 1
-    if done > epochs:
-        raise CheckpointError(f"{path}: has {done} epochs behind it, more than epochs={epochs}")
+    done = epochs_done(checkpoint, task.model, epochs, path)
+    check_origin(checkpoint, cfg, path)
     adopt_best(path, folder)
     if done == epochs:
         log.info(f"{path}: all {epochs} epochs are done, there is nothing left to train; testing the best one again")
@@ -83,10 +83,13 @@ def _run(
     loggers: list[Logger],
     folder: Path,
     resumed_from: Path | None,
+    origin: Origin,
 ) -> Outcome:
     history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
     watchers = [build(callback) for callback in cfg.callbacks.values()]
-    trainer = build_trainer(cfg.trainer, [history, speed, *watchers, checkpoints, TestedEpoch(checkpoints)], loggers)
+    trainer = build_trainer(
+        cfg.trainer, [history, speed, origin, *watchers, checkpoints, TestedEpoch(checkpoints)], loggers
+    )
     device = trainer.strategy.root_device
     kernels = backend.resolve(device)
     if trainer.is_global_zero:
@@ -115,6 +118,7 @@ def _run(
         samples_per_s=speed.samples_per_s,
         peak_memory_bytes=peak_memory_bytes(device),
         resumed_from=resumed_from,
+        pretraining=origin.pretraining,
         confusion=confusion(task, data),
     )
 
