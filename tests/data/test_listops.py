@@ -133,7 +133,10 @@ def test_a_faulty_row_names_file_and_line(tmp_path, made, recipe):
 def test_files_of_another_recipe_are_not_taken_for_these(made, recipe, tmp_path):
     other = Recipe(**vars(recipe) | {"train": 299})
     task = ListOps(data_dir=made, cache_dir=tmp_path, recipe=other, generator_seed=3, batch_size=16)
-    with pytest.raises(DataError, match=r"was generated with train 300 not 299, seed 0 not 3; remove it or give"):
+    with pytest.raises(
+        DataError,
+        match=r"was generated with data.recipe.train=300, not 299 and data.generator_seed=0, not 3; remove it or give",
+    ):
         task.prepare_data()
 
 

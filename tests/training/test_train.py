@@ -165,7 +165,7 @@ def test_exploding_training_stops(tmp_path):
     ("override", "message"),
     [
         ("epochs=0", r"epochs=0: must be at least 1"),
-        ("optimizer.lr=-1", r"rule 'global': lr=-1 is negative"),
+        ("optimizer.lr=-1", "optimizer.lr=-1: must not be negative"),
         ("seed=-1", r"seed=-1: must not be negative"),
         ("trainer.devices=-3", r"trainer: .*devices"),
     ],

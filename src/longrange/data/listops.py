@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from longrange.data.cache import SequenceDataset, cache_folder, ensure_cache, open_split
+from longrange.data.cache import SequenceDataset, Sequences, cache_folder, ensure_cache, open_split
+from longrange.data.checksums import check
 from longrange.data.fetch import Source
 from longrange.data.files import is_vacant, locked
 from longrange.data.generate.listops import RECIPE_FILE, Recipe, generate, tsv_file
@@ -87,7 +88,7 @@ class ListOps(SequenceDataModule):
                     log.info("%s: no ListOps files; generating them", self.data_dir)
                     generate(self.data_dir, self.recipe, self.generator_seed)
         self._check_recipe()
-        ensure_cache(self._cache, self._files, lambda split: read_tsv(self._files[split], self.max_length))
+        ensure_cache(self._cache, self._files, self._encode)
 
     def split(self, name: Split) -> SequenceDataset:
         """The encoded examples of one split, memory-mapped.
@@ -116,15 +117,27 @@ class ListOps(SequenceDataModule):
             )
         return cache_folder(self.cache_dir, self.name, self._files.values(), {"max_length": self.max_length})
 
+    def _encode(self, split: str) -> Sequences:
+        check(self.data_dir, [self._files[split]])
+        return read_tsv(self._files[split], self.max_length)
+
     def _check_recipe(self) -> None:
         """Generated files are what this configuration asks for; published ones carry no recipe."""
         made_by = self.data_dir / RECIPE_FILE
         if not made_by.is_file():
             return
         wanted = asdict(self.recipe) | {"seed": self.generator_seed}
-        made = json.loads(made_by.read_text())
-        changed = [f"{key} {made.get(key)} not {value}" for key, value in wanted.items() if made.get(key) != value]
+        names = {"seed": "data.generator_seed"}
+        try:
+            made = dict(json.loads(made_by.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise DataError(f"{made_by}: damaged ({type(error).__name__}); remove {self.data_dir}") from error
+        changed = [
+            f"{names.get(key, f'data.recipe.{key}')}={made.get(key)}, not {value}"
+            for key, value in wanted.items()
+            if made.get(key) != value
+        ]
         if changed:
             raise DataError(
-                f"{self.data_dir}: was generated with {', '.join(changed)}; remove it or give another data.data_dir"
+                f"{self.data_dir}: was generated with {' and '.join(changed)}; remove it or give another data.data_dir"
             )

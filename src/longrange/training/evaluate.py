@@ -12,6 +12,7 @@ from longrange.training.checkpoint import load, load_weights
 from longrange.training.noise import quiet
 from longrange.training.progress import progress
 from longrange.training.train import by_split
+from longrange.training.values import check_values
 
 Metrics = dict[str, dict[str, float]]
 
@@ -36,6 +37,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     trained = OmegaConf.create(checkpoint["config"])
     run = with_overrides(trained.copy(), cfg)
     own, other = (OmegaConf.select(each, "data.sample_rate") for each in (trained, run))
+    check_values(run)
     changed = bool(own and other and own != other)
     rate = cfg.rate if cfg.rate is not None else own / other if changed else 1.0
     heading = " ".join([*([f"{other} Hz,"] if other else []), f"rate {rate:g}"])

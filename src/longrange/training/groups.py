@@ -39,7 +39,7 @@ class Rule:
     def __post_init__(self):
         for key in ("lr", "weight_decay"):
             if getattr(self, key) < 0:
-                raise ConfigError(f"optimizer rule '{self.name}': {key}={getattr(self, key)} is negative")
+                raise ConfigError(f"optimizer.rules.{self.name}.{key}={getattr(self, key)}: must not be negative")
 
     def matches(self, parameter_name: str) -> bool:
         """Whether any of the patterns fits, upper and lower case apart."""

@@ -1,10 +1,12 @@
 """A training from its configuration to its outcome: data, task, trainer, fit, test."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
@@ -21,21 +23,24 @@ from longrange.training.noise import quiet
 from longrange.training.outcome import Outcome
 from longrange.training.pretrain import Origin, Stage, check_origin
 from longrange.training.task import SequenceTask
+from longrange.training.values import check_values
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> Outcome:
+def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
     """Train, select the best epoch by the validation metric, and read the test split once, from that epoch.
 
     Args:
         cfg: as composed from configs/train.yaml. `ckpt` resumes a run: "last" in its own folder, bit for bit as if it
             had not been interrupted; or from a checkpoint file.
+        watchers: callbacks beside those of the configuration.
     Returns:
         What was measured.
     Raises:
         LongrangeError: a mistake of the user's, in one line; see the classes of `longrange.errors`.
     """
+    check_values(cfg)
     data = build(cfg.data)
     task = build_task(cfg, data.spec)
     stage = Stage(cfg, task) if cfg.get("pretrain") else None
@@ -48,7 +53,7 @@ def train(cfg: DictConfig) -> Outcome:
             loggers.append(build(logger))
         with quiet():
             origin = Origin(stage.run(data, loggers) if stage and not resumed_from else None)
-            outcome = _run(cfg, data, task, loggers, folder, resumed_from, origin)
+            outcome = _run(cfg, data, task, loggers, folder, resumed_from, origin, watchers)
         failed = False
     finally:
         close(loggers, failed)
@@ -84,9 +89,10 @@ def _run(
     folder: Path,
     resumed_from: Path | None,
     origin: Origin,
+    watchers: Sequence[Callback],
 ) -> Outcome:
     history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
-    watchers = [build(callback) for callback in cfg.callbacks.values()]
+    watchers = [*(build(callback) for callback in cfg.callbacks.values()), *watchers]
     trainer = build_trainer(
         cfg.trainer, [history, speed, origin, *watchers, checkpoints, TestedEpoch(checkpoints)], loggers
     )
@@ -120,6 +126,7 @@ def _run(
         resumed_from=resumed_from,
         pretraining=origin.pretraining,
         confusion=confusion(task, data),
+        processes=trainer.world_size,
     )
 
 
@@ -128,7 +135,6 @@ def by_split(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
     splits: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         split, slash, metric = name.partition("/")
-        processes=trainer.world_size,
         if slash:
             splits.setdefault(split, {})[metric] = float(value)
     return splits

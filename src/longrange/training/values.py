@@ -1,0 +1,108 @@
+"""Types of a configuration's values, held against what the objects that it names take.
+
+OmegaConf takes any value for any key, and a wrong one fails later and elsewhere. A constructor's annotations say what
+it takes; parameters without one are left alone.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from fnmatch import fnmatchcase
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from longrange.errors import ConfigError
+
+# Keys that are no parameter of a constructor, by pattern.
+_OWN = {
+    "seed": int,
+    "epochs": int,
+    "accumulate": int,
+    "backend": str,
+    "ckpt": str | None,
+    "optimizer.*lr": float,
+    "optimizer.*weight_decay": float,
+    "optimizer.rules.*.patterns": list[str],
+}
+_NOT_NEGATIVE = ("seed", "optimizer.*lr", "optimizer.*weight_decay")
+_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
+_SEQUENCES = (list, Sequence, Collection, tuple)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Refuse values of a type that what they are for does not take, and negative rates.
+
+    Args:
+        cfg: resolved, as composed from configs/train.yaml.
+    Raises:
+        ConfigError: names the first key, its value and what it must be.
+    """
+    for key, value, expected in _typed(OmegaConf.to_container(cfg)):
+        if not _fits(value, expected):
+            raise ConfigError(f"{key}={'null' if value is None else value}: must be {_in_words(expected)}")
+        if any(fnmatchcase(key, pattern) for pattern in _NOT_NEGATIVE) and value < 0:
+            raise ConfigError(f"{key}={value}: must not be negative")
+
+
+def _typed(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, value and expected type of all values whose type is known."""
+    hints = _parameters(node["_target_"]) if "_target_" in node else {}
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _typed(value, f"{key}.")
+        elif name in hints:
+            yield key, value, hints[name]
+        else:
+            yield from ((key, value, expected) for pattern, expected in _OWN.items() if fnmatchcase(key, pattern))
+
+
+def _parameters(target: Any) -> dict[str, Any]:
+    """The annotated parameters of what a `_target_` names, and of the classes that it hands `**options` on to."""
+    try:
+        named = get_object(target)
+        functions = [cls.__init__ for cls in reversed(named.__mro__)] if inspect.isclass(named) else [named]
+        return {name: hint for function in functions for name, hint in get_type_hints(function).items()}
+    except Exception:  # building it says what is wrong with the target
+        return {}
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin in _SEQUENCES:
+        fixed = origin is tuple and Ellipsis not in arguments
+        items = isinstance(value, list) and (not fixed or len(value) == len(arguments))
+        return items and all(_fits(item, arguments[0]) for item in value)
+    return _fits_plain(value, expected)
+
+
+def _fits_plain(value: Any, expected: Any) -> bool:
+    if isinstance(value, bool):
+        return expected not in (int, float, str, NoneType)
+    if expected is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    if expected in (int, bool, str, NoneType):
+        return isinstance(value, expected)
+    return not (get_origin(expected) is Callable or is_dataclass(expected))  # these are nodes with keys of their own
+
+
+def _in_words(expected: Any) -> str:
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_in_words(option) for option in arguments))
+    if origin is Literal:
+        return " or ".join("null" if option is None else str(option) for option in arguments)
+    if origin in _SEQUENCES:
+        size = f"of {len(arguments)}" if origin is tuple and Ellipsis not in arguments else ""
+        return f"a list {size}, each item {_in_words(arguments[0])}".replace(" ,", ",")
+    if origin is Callable or is_dataclass(expected):
+        return "a group of keys with a _target_"
+    return _WORDS.get(expected, str(getattr(expected, "__name__", expected)))
