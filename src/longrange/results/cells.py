@@ -22,7 +22,7 @@ class Cell:
         experiment: its setting, e.g. "listops/s5"; None for a peer's cell, or where there is no such setting.
         runs: those that count: of the published setting and the protocol asked for, the newest of each seed.
         apart: further finished runs of this experiment, which never enter the mean.
-        notes: what a reader must know about `published`, `runs` and `apart`, one sentence each.
+        notes: what a reader must know about our side of the cell, one sentence each; `published` has its own.
         metric: of the table.
     """
 
@@ -150,8 +150,9 @@ def _mean_of_all(values: list[float | None]) -> float | None:
 def _cell(table: Table, row: Row, column: Column, experiment: str | None, runs: list[Run], protocol: str) -> Cell:
     counted = _newest_of_each_seed([run for run in runs if run.protocol == protocol and not run.changes])
     apart = [run for run in runs if run not in counted]
+    notes = ["our settings, none are published"] if experiment and column.key in row.ours else []
+    notes += _notes(counted, apart, table.metric, protocol)
     published = row.published.get(column.key)
-    notes = [*(published.notes if published else ()), *_notes(counted, apart, table.metric, protocol)]
     return Cell(row, column, published, experiment, tuple(counted), tuple(apart), tuple(notes), table.metric)
 
 

@@ -56,6 +56,7 @@ class Row:
         pretrain: how its runs were pretrained; None for runs from random weights.
         source: where its figures are printed; None where it has none.
         published: by column.
+        ours: columns whose settings are this project's own, because none are published.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Row:
     pretrain: str | None
     source: str | None
     published: Mapping[str, Figure]
+    ours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,12 @@ class Table:
 
 
 def _row(key: str, cfg: Mapping[str, Any], columns: Mapping[str, Column], where: str) -> Row:
-    published = {}
-    for column, value in cfg.get("published", {}).items():
+    printed, ours = cfg.get("published", {}), tuple(cfg.get("ours", ()))
+    for column in (*printed, *ours):
         if column not in columns:
             raise ConfigError(f"{where}: rows.{key}: no column {column}; there are {', '.join(columns)}")
-        published[column] = _figure(value, cfg)
-    return Row(key, cfg["title"], cfg.get("model"), cfg.get("pretrain"), cfg.get("source"), published)
+    published = {column: _figure(value, cfg) for column, value in printed.items()}
+    return Row(key, cfg["title"], cfg.get("model"), cfg.get("pretrain"), cfg.get("source"), published, ours)
 
 
 def _figure(value: Any, row: Mapping[str, Any]) -> Figure:

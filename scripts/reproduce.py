@@ -1,0 +1,22 @@
+"""Show a published table with our runs in it, train what it lacks: see `python scripts/reproduce.py --help`."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from longrange.cli import main
+
+
+@main("reproduce")
+def reproduce(cfg: DictConfig) -> None:
+    """Show the table, or train what is missing first; the exit code is 1 where a training failed."""
+    from longrange.cli import CONFIG_DIR
+    from longrange.diagnose import group_options
+    from longrange.results.reproduce import reproduce
+
+    if code := reproduce(cfg, CONFIG_DIR.parent, group_options(CONFIG_DIR, "experiment")):
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    reproduce()

@@ -1,0 +1,91 @@
+"""Runs are read from rows and records alike, once each; what makes a run another setting is told from what does not."""
+
+import json
+
+import pytest
+
+from longrange.errors import DataError
+from longrange.results.rows import COLUMNS, SMOKE, add_row
+from longrange.results.runs import read_runs, setting_changes
+from tests.paths import ROOT
+from tests.results.test_rows import RECORD
+
+
+def record(folder, *overrides, **changes):
+    folder.mkdir(parents=True)
+    name = {"overrides": ["experiment=smnist/s4d_legs", "seed=3", *overrides]}
+    (folder / "result.json").write_text(json.dumps(RECORD | {"config": RECORD["config"] | {"name": name}} | changes))
+    return folder / "result.json"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("experiment=listops/s5", "seed=3", "trainer=gpu", "trainer=ddp", "trainer.devices=2", "accumulate=4"),
+        *("logger=wandb", "+logger.wandb.project=x", "paths.data=/d", "data.data_dir=/d", "data.num_workers=4"),
+        *(
+            "ckpt=last",
+            "launcher=slurm",
+            "backend=triton",
+            "pretrain=masked",
+            "data.protocol=paper",
+            "~callbacks.progress",
+        ),
+    ],
+)
+def test_where_and_how_watched_is_no_other_setting(override):
+    assert setting_changes([override]) == ()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("epochs=2", "data=text", "data.batch_size=8", "model=s4", "model.n_layers=2", "optimizer.lr=0.1"),
+        *("trainer=debug", "trainer.limit_train_batches=2", "trainer.precision=bf16-mixed", "trainer.max_epochs=3"),
+        *("scheduler=constant", "pretrain.epochs=3", "+data.of=x", "data.recipe.train=8"),
+    ],
+)
+def test_what_is_trained_is_another_setting(override):
+    assert setting_changes(["seed=3", override]) == (override,)
+
+
+def test_a_record_tells_what_a_table_needs(tmp_path):
+    record(tmp_path / "run", "model.n_layers=2", "ckpt=last", dirty=True, pretrain="masked", commit=None)
+    (run,) = read_runs([], tmp_path)
+    assert (run.experiment, run.pretrain, run.seed, run.test) == ("smnist/s4d_legs", "masked", 3, 0.9712)
+    assert (run.changes, run.resumed, run.dirty, run.commit) == (("model.n_layers=2",), True, True, None)
+    assert (run.gpus, run.hours) == (0, 1.5 / 60)
+
+
+def test_a_run_in_both_places_is_read_once(tmp_path):
+    path = record(tmp_path / "outputs" / "a")
+    add_row(path, tmp_path / "runs.csv")
+    record(tmp_path / "outputs" / "b", seed=4)
+    runs = read_runs([tmp_path / "runs.csv", tmp_path / "none.csv"], tmp_path / "outputs")
+    assert [(run.seed, run.origin.name) for run in runs] == [(3, "runs.csv"), (4, "result.json")]
+    assert [run.seed for run in read_runs([tmp_path / "runs.csv"])] == [3]
+
+
+def test_a_smoke_run_is_marked(tmp_path):
+    record(tmp_path / "run", SMOKE)
+    (run,) = read_runs([], tmp_path)
+    assert run.smoke
+
+
+def test_a_damaged_record_is_left_out_with_a_warning(tmp_path, caplog):
+    record(tmp_path / "good")
+    record(tmp_path / "bad").write_text("{")
+    assert len(read_runs([], tmp_path)) == 1
+    assert "1 of 2 files" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", ",".join(COLUMNS) + "\n" + "x," * len(COLUMNS) + "\n"])
+def test_a_damaged_table_is_refused(tmp_path, content):
+    (tmp_path / "runs.csv").write_text(content)
+    with pytest.raises(DataError, match=r"runs\.csv"):
+        read_runs([tmp_path / "runs.csv"])
+
+
+@pytest.mark.parametrize("table", sorted((ROOT / "results").glob("*runs.csv")), ids=lambda path: path.name)
+def test_committed_rows_can_be_read(table):
+    assert read_runs([table])
