@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from longrange.results.summary import print_metrics, print_summary
+from longrange.training.outcome import Pretraining
 
 
 @pytest.fixture
@@ -27,11 +28,13 @@ def test_the_summary_tells_scores_cost_and_files(outcome, console):
 
 def test_the_summary_tells_what_is_unusual(outcome, console):
     resumed_from = outcome.run_dir / "last.ckpt"
-    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=resumed_from)
+    stage = Pretraining("masked", epochs=8, best_epoch=5, loss={"train": 0.2, "val": 0.31234}, wall_s=12.0)
+    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=resumed_from, pretraining=stage)
     print_summary(unusual, [], console)
     shown = console.file.getvalue()
     assert "on the test set as published" in shown
     assert " last.ckpt " in shown
+    assert "masked, epoch 6 of 8, val loss 0.3123" in shown
 
 
 def test_a_regression_is_compared_with_the_training_mean(outcome, console):

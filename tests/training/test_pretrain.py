@@ -262,6 +262,21 @@ def test_every_model_and_its_optimizer(tmp_path, model, command):
     assert train(cfg).pretraining.epochs == 1
 
 
+def trained_together(folder):
+    """What one of two processes has at the end."""
+    processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    return train(toy_config(folder / str(torch.distributed.get_rank()), *MASKED, *processes))
+
+
+def test_two_processes_share_the_stage_and_the_training_after_it(processes, tmp_path):
+    first, second = processes.call(trained_together, tmp_path)
+    losses = [row["pretrain/val/loss"] for row in stage_table(tmp_path / "0")]
+    assert losses[-1] < 0.97 * losses[0]
+    assert second.pretraining.loss == first.pretraining.loss
+    assert second.metrics == first.metrics
+    assert not list((tmp_path / "1").rglob("*.ckpt"))
+
+
 def test_a_model_that_reads_backwards_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ConfigError, match=r"pretrain=causal: .*add model\.layer\.bidirectional=false"):
         train(toy_config(tmp_path, "pretrain=causal"))

@@ -59,6 +59,10 @@ def _cost(outcome: Outcome) -> list[tuple[str, str]]:
         ("parameters", f"{outcome.n_parameters:,}"),
         ("kernel, precision", f"{outcome.backend}, {outcome.precision}"),
     ]
+    if outcome.pretraining is not None:
+        stage = outcome.pretraining
+        epoch = f"epoch {stage.best_epoch + 1} of {stage.epochs}"
+        rows.append(("pretraining", f"{stage.objective}, {epoch}, val loss {stage.loss['val']:.4f}"))
     if outcome.resumed_from is not None:
         rows.append(("resumed from", os.path.relpath(outcome.resumed_from, outcome.run_dir)))
     return rows

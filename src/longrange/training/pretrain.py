@@ -5,6 +5,7 @@ dropped afterwards; the epoch with the best validation loss is kept, and the tra
 """
 
 import logging
+import os
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -24,6 +25,7 @@ from longrange.training.outcome import Pretraining
 from longrange.training.pretrain_objectives import Objective
 from longrange.training.pretrain_task import PretrainingTask
 from longrange.training.progress import progress
+from longrange.training.stopping import StopOnSignal
 from longrange.training.task import SequenceTask
 
 log = logging.getLogger(__name__)
@@ -68,13 +70,15 @@ class Stage:
             loggers: the run's; they get the stage's metrics as `pretrain/...`.
         """
         history = History()
-        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), self.checkpoints]
+        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), StopOnSignal(self.checkpoints), self.checkpoints]
         trainer = build_trainer(self.trainer, watchers, [StageLogger(logger, self.folder) for logger in loggers])
         if trainer.is_global_zero:
             log.info(f"pretraining ({self.objective.name}): {self.epochs} epochs, folder: {self.folder}")
         began = perf_counter()
         trainer.fit(self.module, data, ckpt_path=self.resumed_from, weights_only=True)
         wall_s = perf_counter() - began
+        if trainer.world_size > 1:  # Lightning forgets them when it is done, and the training has the same
+            os.environ.setdefault("WORLD_SIZE", str(trainer.world_size))
         load_weights(self.module.model, load(self.checkpoints.best), self.checkpoints.best)
         best = next(row for row in history.rows if row["epoch"] == self.checkpoints.best_epoch)
         if trainer.is_global_zero:
