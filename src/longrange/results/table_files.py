@@ -69,14 +69,14 @@ def markdown(shown: Layout, command: str) -> str:
 
 
 def latex(shown: Layout, command: str) -> str:
-    """A `tabular` with booktabs' rules, its notes below; needs `\\usepackage{booktabs}`."""
+    """A `tabular` as wide as the text, with booktabs' rules, its notes below; needs booktabs and graphicx."""
     columns = "ll" + "r" * len(shown.headings)
     head = ["", "", *map(_tex, shown.headings)]
-    lines = [f"% Made by: {command}", "% \\usepackage{booktabs}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
-    lines += [" & ".join(head) + r" \\"]
+    lines = [f"% Made by: {command}", "% \\usepackage{booktabs,graphicx}", "\\noindent\\resizebox{\\linewidth}{!}{%"]
+    lines += [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(head) + r" \\"]
     for group in (shown.peers, shown.own):
         lines += ["\\midrule", *(" & ".join(row) + r" \\" for row in _rows_of(group, _tex_cell, _tex))]
-    lines += ["\\bottomrule", "\\end{tabular}", "", "\\par\\smallskip\\footnotesize"]
+    lines += ["\\bottomrule", "\\end{tabular}}", "", "\\par\\smallskip\\footnotesize"]
     lines += [f"$^{{{letter}}}$ {_tex(note)}.\\quad" for letter, note in shown.footnotes.items()]
     return "\n".join([*lines, *map(_tex, shown.remarks)]) + "\n"
 
