@@ -11,6 +11,7 @@ import pytest
 from data.web_server import WebServer
 
 from longrange.data.archives import ensure_unpacked, unpack
+from longrange.data.checksums import ENDING
 from longrange.data.fetch import Source
 from longrange.errors import DataError
 
@@ -45,13 +46,14 @@ def zip_of(path, files=FILES, **values):
 
 
 def contents(folder) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What was unpacked, without the list of its checksums."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ENDING)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 ARCHIVES = {
     "tar": lambda path, files=FILES: tar_of(path, files, mode="w"),
     "tar.gz": tar_of,
-    "tar.xz": lambda path, files=FILES: tar_of(path, files, mode="w:xz"),
     "zip": zip_of,
 }
 
@@ -162,7 +164,11 @@ def test_cut_archives(make, tmp_path, share):
 
 def test_not_an_archive(tmp_path):
     (tmp_path / "page.html").write_text("<html>not found</html>" * 100)
-    refused(tmp_path / "page.html", tmp_path / "out", r"damaged or not an archive \(file could not be opened")
+    refused(
+        tmp_path / "page.html",
+        tmp_path / "out",
+        "damaged or not an archive of a known kind",
+    )
 
 
 def test_flipped_content(tmp_path):
@@ -198,7 +204,7 @@ def test_encrypted_zip(tmp_path):
 
 
 def test_absent_members(make, tmp_path):
-    refused(make(), tmp_path / "out", "holds no set/three or x; is it the right archive", members=["set/three", "x"])
+    refused(make(), tmp_path / "out", "holds no set/three or x; is it the right archive", chosen=["set/three", "x"])
 
 
 def test_fetched_and_unpacked_once(tmp_path):

@@ -116,7 +116,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, file, left, caplog):
         open_arrays(folder, file.split(".")[0], halved, "some_task")
     ensure_arrays(folder, SPLITS, encoded)
     assert (folder / file).read_bytes() == content
-    assert "the prepared data is damaged; making it again" in caplog.text
+    assert "making the prepared data again" in caplog.text
 
 
 def test_files_of_two_sizes_are_damaged(tmp_path):

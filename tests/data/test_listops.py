@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from longrange.data.checksums import LIST
 from longrange.data.generate.listops import Recipe, tsv_file
 from longrange.data.listops import ListOps
 from longrange.data.listops_text import read_tsv
@@ -74,6 +75,7 @@ def test_a_changed_file_is_encoded_again(tmp_path, made, recipe):
     task = ListOps(data_dir=tmp_path / "data", recipe=recipe, batch_size=16)
     task.prepare_data()
     file = tsv_file(tmp_path / "data", "test")
+    (tmp_path / "data" / LIST).unlink()
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:11]))
     task.prepare_data()
     assert len(task.split("test")) == 10
@@ -124,9 +126,28 @@ def test_a_missing_file_is_named(tmp_path, made, recipe):
 
 def test_a_faulty_row_names_file_and_line(tmp_path, made, recipe):
     shutil.copytree(made, tmp_path / "data")
+    (tmp_path / "data" / LIST).unlink()
     with tsv_file(tmp_path / "data", "test").open("a") as file:
         file.write("( ( [MAX 3 ) ] )\t10\n")
     with pytest.raises(DataError, match=r"basic_test\.tsv, line 52: value '10' is not an integer from 0 to 9"):
+        ListOps(data_dir=tmp_path / "data", recipe=recipe, batch_size=16).prepare_data()
+
+
+def test_generated_files_that_changed_are_not_encoded(tmp_path, made, recipe):
+    shutil.copytree(made, tmp_path / "data")
+    file = tsv_file(tmp_path / "data", "val")
+    file.write_bytes(file.read_bytes().replace(b"\t3\r\n", b"\t7\r\n", 1))
+    with pytest.raises(
+        DataError, match=r"basic_val\.tsv: has changed since .*; remove .*data to have it generated again"
+    ):
+        ListOps(data_dir=tmp_path / "data", recipe=recipe, batch_size=16).prepare_data()
+
+
+@pytest.mark.parametrize("content", ["", "[", "3", "[" * 10_000, '{"seed": 0', "null"])
+def test_a_damaged_recipe_is_one_line(tmp_path, made, recipe, content):
+    shutil.copytree(made, tmp_path / "data")
+    (tmp_path / "data/recipe.json").write_text(content)
+    with pytest.raises(DataError, match=r"recipe\.json: damaged \(\w+\); remove"):
         ListOps(data_dir=tmp_path / "data", recipe=recipe, batch_size=16).prepare_data()
 
 

@@ -147,10 +147,33 @@ def slow_reader(content: bytes) -> list[tuple[list[int], int]] | None:
         tokens = [token for token in columns[0].split(" ") if token not in ("", "(", ")")]
         if len(columns) != 2 or not tokens or not set(tokens) <= set(SYMBOLS):
             return None
-        if columns[1] not in list("0123456789"):
+        if columns[1] not in list("0123456789") or slow_value(tokens) != int(columns[1]):
             return None
         rows.append(([VOCABULARY.index(token) for token in [*tokens, "<eos>"]], int(columns[1])))
     return rows
+
+
+def slow_value(tokens: list[str]) -> int | None:
+    """The value of an expression; None where it is none."""
+    functions = {"[MIN": min, "[MAX": max, "[MED": lambda v: int(np.median(v)), "[SM": lambda v: sum(v) % 10}
+    open_lists = [[]]
+    for token in tokens:
+        if token in functions:
+            open_lists.append([functions[token]])
+        elif token != "]":
+            open_lists[-1].append(int(token))
+        elif len(open_lists) == 1 or len(open_lists[-1]) == 1:
+            return None
+        else:
+            function, *values = open_lists.pop()
+            open_lists[-1].append(function(values))
+    return open_lists[0][0] if len(open_lists) == 1 and len(open_lists[0]) == 1 else None
+
+
+@pytest.mark.parametrize("row", [GOOD.replace(b"\t4", b"\t5"), GOOD.replace(b"2", b"6"), GOOD.replace(b"]", b"", 1)])
+def test_a_value_that_is_not_the_expressions_is_damage(tmp_path, row):
+    with pytest.raises(DataError, match=r"basic_train\.tsv, line 4: its value is not \d; download or generate"):
+        read_tsv(write(tmp_path, HEADER + GOOD * 2 + row + GOOD), 2048)
 
 
 @pytest.mark.parametrize("value", [b"4 )", b") 4", b"( 4", b"4 ", b" 4", b"4(", b"44", b"", b"4\t4"])

@@ -119,7 +119,7 @@ def damage(path, kind):
         ("channels", r"is WAV PCM_16 with 2 channels at 16000 Hz, not"),
         ("subtype", r"is WAV PCM_24 with 1 channel at 16000 Hz, not"),
         ("flac", r"is FLAC PCM_16 with 1 channel at 16000 Hz, not"),
-        ("long", r"holds 16001 samples, not 1 to 16000"),
+        ("long", "does not hold 1 to 16000 samples"),
     ],
 )
 def test_a_bad_clip_is_named(made, kind, message):
@@ -131,5 +131,5 @@ def test_a_bad_clip_is_named(made, kind, message):
 
 def test_a_clip_without_samples_is_refused(tmp_path):
     write_wave(tmp_path / "x.wav", noise(0, 0))
-    with pytest.raises(DataError, match=r"x\.wav: holds 0 samples, not 1 to 16000"):
+    with pytest.raises(DataError, match=r"x\.wav: does not hold 1 to 16000 samples"):
         read_clip(tmp_path / "x.wav")

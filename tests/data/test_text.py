@@ -186,7 +186,7 @@ def test_a_damaged_archive_is_named(folder, content):
     as_archive(folder)
     whole = (folder / ARCHIVE).read_bytes()
     (folder / ARCHIVE).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(DataError, match=r"aclImdb_v1\.tar\.gz: damaged or cut short"):
+    with pytest.raises(DataError, match=r"aclImdb_v1\.tar\.gz: damaged or not an archive of a known kind"):
         make(folder)
 
 

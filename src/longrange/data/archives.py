@@ -1,49 +1,34 @@
 """Archives as untrusted input: nothing is written outside the folder, and no more than a stated amount.
 
 Only files and folders are unpacked. Links and devices are refused, whatever they point to: no published data set needs
-them, and the checks that would allow some have been bypassed before. Sizes are counted while writing, because an
-archive can lie about them.
+them, and the checks that would allow some have been bypassed before. What is written is listed with its checksums
+beside it, as `<archive>.xxh128`.
 """
 
-import lzma
 import shutil
-import stat
-import struct
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
 
+import xxhash
+
+from longrange.data.archive_members import Member, members
+from longrange.data.checksums import ENDING, write_list
 from longrange.data.fetch import Source, fetch
 from longrange.data.files import locked, writing
-from longrange.data.progress import byte_bar, readable
+from longrange.data.progress import readable
 from longrange.errors import DataError
-
-_CHUNK = 1 << 20
-_DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
-    ValueError, LookupError, RuntimeError, OverflowError, struct.error,
-)  # fmt: skip
-
-
-class _Member(NamedTuple):
-    name: str
-    kind: str  # "file", "folder", or what it is instead
-    open: Callable[[], IO[bytes]]
 
 
 def unpack(
     archive: Path,
     folder: Path,
-    members: Sequence[str] | None = None,
+    chosen: Sequence[str] | None = None,
     *,
     max_bytes: int = 64 * 10**9,
     max_files: int = 5_000_000,
 ) -> None:
-    """Unpack a tar file (plain or compressed in any of its usual ways) or a zip file.
+    """Unpack a tar file (plain or compressed with gzip) or a zip file.
 
     The caller holds `locked(folder)`. The files appear when all of them are written: the whole folder where it is new,
     otherwise each new file or folder in it; what else it holds stays.
@@ -51,28 +36,29 @@ def unpack(
     Args:
         archive: the file.
         folder: what its names are relative to.
-        members: files or folders in the archive to unpack; everything where None.
-        max_bytes: how much may be unpacked.
+        chosen: files or folders in the archive to unpack; everything where None.
+        max_bytes: how much may be unpacked; never more than is free on the disk.
         max_files: how many files and folders may be unpacked.
 
     Raises:
-        DataError: the archive is damaged, holds something that is refused or none of `members`; the folder cannot be
+        DataError: the archive is damaged, holds something that is refused or none of `chosen`; the folder cannot be
             written.
     """
-    target = folder.resolve()  # a link to another disk stays a link
-    partial = target.with_name(f"{target.name}.partial")
+    target, partial = folder.resolve(), _partial(folder)
     with writing(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            _write_all(archive, partial, members, _Budget(archive, max_bytes, max_files))
-            _move(partial, target)
-        finally:
+            _write_all(archive, partial, chosen, _Budget(archive, max_bytes, max_files, partial))
+        except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _move(partial, target)
+        shutil.rmtree(partial, ignore_errors=True)  # as long as it is there, files may be missing from their place
 
 
 def ensure_unpacked(
-    source: Source, folder: Path, present: Callable[[], bool], members: Sequence[str] | None = None, **options
+    source: Source, folder: Path, present: Callable[[], bool], chosen: Sequence[str] | None = None, **options
 ) -> None:
     """Fetch an archive into a folder and unpack it there, unless that has been done; one process does the work.
 
@@ -80,24 +66,52 @@ def ensure_unpacked(
         source: the archive.
         folder: where it belongs, and where it is unpacked.
         present: whether the unpacked files are there.
-        members: as in `unpack`.
+        chosen: as in `unpack`.
         options: as in `fetch`.
 
     Raises:
         DataError: as in `fetch` and `unpack`.
     """
-    if present():
+
+    def done() -> bool:
+        # Where a process was stopped while it moved files to their place, some of them are there.
+        return present() and not _partial(folder).exists()
+
+    if done():
         return
     with locked(folder):
-        if not present():
-            unpack(fetch(source, folder, **options), folder, members)
+        if not done():
+            unpack(fetch(source, folder, **options), folder, chosen)
+
+
+def _partial(folder: Path) -> Path:
+    """Where files wait until all are there; a link to another disk stays a link."""
+    target = folder.resolve()
+    return target.with_name(f"{target.name}.partial")
+
+
+def _write_all(archive: Path, target: Path, chosen: Sequence[str] | None, budget: "_Budget") -> None:
+    wanted = None if chosen is None else [PurePosixPath(name).parts for name in chosen]
+    written = {}
+    with closing(members(archive, "unpacking")) as found:
+        for member in found:
+            parts = member.parts(archive)
+            if parts and (wanted is None or any(parts[: len(one)] == one for one in wanted)):
+                budget.add_file()
+                if checksum := _write(archive, member, target.joinpath(*parts), budget):
+                    written["/".join(parts)] = checksum
+    if not budget.files:
+        raise DataError(f"{archive}: holds no {' or '.join(chosen or ['files'])}; is it the right archive?")
+    with writing(target):
+        write_list(target / f"{archive.name}{ENDING}", written)
 
 
 class _Budget:
     """What may still be written."""
 
-    def __init__(self, archive: Path, max_bytes: int, max_files: int):
+    def __init__(self, archive: Path, max_bytes: int, max_files: int, folder: Path):
         self.archive, self.max_bytes, self.max_files = archive, max_bytes, max_files
+        self.folder, self.free = folder, shutil.disk_usage(folder).free
         self.bytes = self.files = 0
 
     def add_file(self) -> None:
@@ -109,107 +123,28 @@ class _Budget:
         self.bytes += count
         if self.bytes > self.max_bytes:
             raise DataError(f"{self.archive}: holds more than {readable(self.max_bytes)} unpacked; not unpacked")
+        if self.bytes > self.free:
+            raise DataError(
+                f"{self.folder.parent}: {readable(self.free)} are free, and {self.archive} holds more; make room or "
+                f"choose another place"
+            )
 
 
-def _write_all(archive: Path, target: Path, members: Sequence[str] | None, budget: _Budget) -> None:
-    wanted = None if members is None else [PurePosixPath(name).parts for name in members]
-    with _reading(archive), archive.open("rb") as raw, byte_bar(f"unpacking {archive.name}", _size(raw)) as show:
-        for member in _members(raw):
-            show(raw.tell())
-            parts = _safe_parts(archive, member)
-            if parts and (wanted is None or any(parts[: len(chosen)] == chosen for chosen in wanted)):
-                budget.add_file()
-                _write(archive, member, target.joinpath(*parts), budget)
-    if not budget.files:
-        raise DataError(f"{archive}: holds no {' or '.join(members or ['files'])}; is it the right archive?")
-
-
-def _size(raw: IO[bytes]) -> int:
-    raw.seek(0, 2)
-    size = raw.tell()
-    raw.seek(0)
-    return size
-
-
-def _safe_parts(archive: Path, member: _Member) -> tuple[str, ...]:
-    """The pieces of a name that stays inside the folder."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\0" in member.name or "\\" in member.name:
-        raise DataError(f"{archive}: {member.name[:80]!r} would be written outside the folder; not unpacked")
-    return name.parts
-
-
-def _write(archive: Path, member: _Member, path: Path, budget: _Budget) -> None:
+def _write(archive: Path, member: Member, path: Path, budget: _Budget) -> str | None:
+    """Write a file or make a folder; the checksum of a file."""
     if member.kind not in ("file", "folder"):
         raise DataError(f"{archive}: {member.name[:80]!r} is a {member.kind}; not unpacked")
     with writing(path):
         (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
     if member.kind == "folder":
-        return
-    with member.open() as stream:
-        with writing(path):
-            file = path.open("wb")
-        with writing(path), file:
-            for chunk in _chunks(archive, stream):
-                budget.add_bytes(len(chunk))
-                file.write(chunk)
-
-
-def _chunks(archive: Path, stream: IO[bytes]) -> Iterator[bytes]:
-    while True:
-        with _reading(archive):
-            chunk = stream.read(_CHUNK)
-        if not chunk:
-            return
-        yield chunk
-
-
-@contextmanager
-def _reading(archive: Path) -> Iterator[None]:
-    """Turn what the decoders raise into one line."""
-    try:
-        yield
-    except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise DataError(f"{archive}: damaged or not an archive ({reason}); get it again") from error
-
-
-def _members(raw: IO[bytes]) -> Iterator[_Member]:
-    return _zip_members(raw) if zipfile.is_zipfile(raw) else _tar_members(raw)
-
-
-def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
-    with zipfile.ZipFile(raw) as archive:
-        for info in archive.infolist():
-            link = stat.S_ISLNK(info.external_attr >> 16)
-            kind = "link" if link else "folder" if info.is_dir() else "file"
-            yield _Member(info.filename, kind, lambda info=info: archive.open(info))
-
-
-def _tar_members(raw: IO[bytes]) -> Iterator[_Member]:
-    raw.seek(0)
-    with tarfile.open(fileobj=raw) as archive:
-        while info := archive.next():
-            archive.members.clear()  # a list of millions of images would fill the memory
-            kind = "folder" if info.isdir() else "file" if info.isreg() else "link" if _is_link(info) else "device"
-            yield _Member(info.name, kind, lambda info=info: archive.extractfile(info))
-        _check_end(archive)
-
-
-def _is_link(info: tarfile.TarInfo) -> bool:
-    return info.issym() or info.islnk()
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """`tarfile` takes a damaged header for the end; the true end is a block of zeros and nothing but zeros after it.
-
-    Reading to the end also lets the decompressor compare its checksum.
-    """
-    whole = archive.fileobj.tell() - archive.offset == tarfile.BLOCKSIZE
-    while chunk := archive.fileobj.read(_CHUNK):
-        whole = whole and not any(chunk.lstrip(b"\0"))
-    if not whole:
-        raise tarfile.ReadError("it ends before its end mark")
+        return None
+    hashed = xxhash.xxh3_128()
+    with writing(path), path.open("wb") as file:
+        for chunk in member.chunks():
+            budget.add_bytes(len(chunk))
+            hashed.update(chunk)
+            file.write(chunk)
+    return hashed.hexdigest()
 
 
 def _move(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ kept as small as their source has them (bytes for pixels); what a model takes is
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class ArrayDataset(Dataset):
 
     def __init__(self, path: Path, decode: Callable[[np.ndarray], Tensor]):
         self.path, self.decode = path, decode
-        self.inputs, self.targets = _mapped(_inputs_file(path)), _mapped(_targets_file(path))
+        self.inputs, self.targets = mapped(_inputs_file(path)), mapped(_targets_file(path))
         if len(self.inputs) != len(self.targets):
             raise ValueError(f"{path}: {len(self.inputs)} inputs but {len(self.targets)} targets")
 
@@ -77,8 +77,7 @@ def write_arrays(path: Path, inputs: np.ndarray | Iterable[np.ndarray], targets:
     first = next(parts)
     kind, rows = (first.dtype, first.shape[1:]), 0
     with _inputs_file(path).open("wb") as file:
-        header = {"descr": npy.dtype_to_descr(first.dtype), "fortran_order": False, "shape": (len(targets), *kind[1])}
-        npy.write_array_header_1_0(file, header)
+        write_header(file, first.dtype, (len(targets), *kind[1]))
         for part in chain([first], parts):
             if (part.dtype, part.shape[1:]) != kind:
                 raise ValueError(f"{path}: a part of {part.dtype} {part.shape} after {first.dtype} {first.shape}")
@@ -86,7 +85,7 @@ def write_arrays(path: Path, inputs: np.ndarray | Iterable[np.ndarray], targets:
             rows += len(part)
     if rows != len(targets):
         raise ValueError(f"{path}: {rows} inputs but {len(targets)} targets")
-    np.save(_targets_file(path), targets)
+    save(_targets_file(path), targets)
 
 
 def ensure_arrays(folder: Path, splits: Sequence[str], encode: Callable[[str], Arrays]) -> None:
@@ -131,9 +130,31 @@ def _readable(folder: Path, splits: Sequence[str]) -> bool:
     return True
 
 
-def _mapped(file: Path) -> np.ndarray:
-    """An array in the memory map; `numpy.load` would also open archives and pickles."""
-    return np.asarray(npy.open_memmap(file, mode="r"))
+def save(path: Path, values: np.ndarray) -> None:
+    """Write an array; unlike `numpy.save`, what the system says of a full disk is kept in the error."""
+    with path.open("wb") as file:
+        write_header(file, values.dtype, values.shape)
+        file.write(np.ascontiguousarray(values).data)
+
+
+def write_header(file: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Begin an .npy file; the values follow in the order of their rows."""
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """An array in the memory map; `numpy.load` would also open archives and pickles.
+
+    Raises:
+        OSError, ValueError: the file is missing or damaged.
+    """
+    try:
+        return np.asarray(npy.open_memmap(path, mode="r"))
+    except OSError:
+        raise
+    except Exception as error:  # the header is parsed as Python, which fails in many ways
+        raise ValueError(f"{path}: damaged ({error})") from error
 
 
 def _inputs_file(path: Path) -> Path:

@@ -26,6 +26,7 @@ from longrange.data.archives import ensure_unpacked
 from longrange.data.arrays import ArrayDataset, Arrays, ensure_arrays, open_arrays
 from longrange.data.bidmc_files import CHANNELS, NUMERICS, RATE, RECORDINGS, STEPS, Windows, read_tables, read_ts
 from longrange.data.cache import cache_folder
+from longrange.data.checksums import check
 from longrange.data.fetch import Source, fetch
 from longrange.data.held_out import grouped, shuffled
 from longrange.data.module import SequenceDataModule, Split
@@ -137,14 +138,19 @@ class Bidmc(SequenceDataModule):
         return sorted(self.data_dir.rglob("bidmc_*_Signals.csv"))
 
     @property
+    def _all_files(self) -> list[Path]:
+        """With what lies beside each table of signals."""
+        return self._files if self.source == "ts" else sorted(self._files[0].parent.glob("bidmc_*_*.*"))
+
+    @property
     def _cache(self) -> Path:
         if not self.present():
             raise DataError(f"{self.data_dir}: not prepared; run scripts/prepare_data.py data={self.name}")
-        files = self._files if self.source == "ts" else sorted(self._files[0].parent.glob("bidmc_*_*.*"))
         options = {"target": self.target, "source": self.source, "split_by": self.split_by}
-        return cache_folder(self.cache_dir, self.name, files, options)
+        return cache_folder(self.cache_dir, self.name, self._all_files, options)
 
     def _windows(self) -> Windows:
+        check(self.data_dir, self._all_files)
         windows = _READ[self.source](self._files, self.target)
         whole = _whole(windows)
         if not whole.all():

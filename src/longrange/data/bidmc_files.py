@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import rich.progress
 
+from longrange.data.lines import lines
 from longrange.errors import DataError
 
 RATE = 125
@@ -21,9 +22,10 @@ RECORDINGS = 53
 
 _SECONDS, _STRIDE, _WINDOW = 480, 3, STEPS // RATE
 _STARTS = np.arange(0, _SECONDS - _WINDOW + 1, _STRIDE)
-_PATIENT = re.compile(r"matched wdb ID:\s*(\S+)")
+_PATIENT = re.compile(r"matched wdb ID:\s*(\S{1,40})\s")
 _TIME = "Time [s]"
 _BLOCK = 64
+_LONGEST, _LARGEST = 10**6, 10**8  # bytes of a line of values, of a table; published ones: 10**5, 3 * 10**6
 _AGAIN = "get it again"
 
 
@@ -58,16 +60,12 @@ def _ts_blocks(path: Path) -> Iterator[np.ndarray]:
     """The values of the rows, (n_i, 8001) float32."""
     numbered: list[tuple[int, bytes]] = []
     count = 0
-    try:
-        with rich.progress.open(path, "rb", description=f"reading {path.name}") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip() and line[:1] not in b"@#":
-                    numbered.append((number, line.strip()))
-                if len(numbered) == _BLOCK:
-                    yield _ts_values(path, numbered)
-                    count, numbered = count + len(numbered), []
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
+    for number, line in lines(path, f"reading {path.name}", _LONGEST):
+        if line.strip() and line[:1] not in b"@#":
+            numbered.append((number, line.strip()))
+        if len(numbered) == _BLOCK:
+            yield _ts_values(path, numbered)
+            count, numbered = count + len(numbered), []
     if numbered:
         yield _ts_values(path, numbered)
     elif not count:
@@ -132,14 +130,14 @@ def _recording(path: Path, target: str) -> tuple[np.ndarray, np.ndarray, str]:
 def _columns(path: Path, names: Sequence[str], rate: int) -> np.ndarray:
     """Columns of a table from second 0 to 480, (480 * rate, columns) float64, NaN where a cell is blank or NaN."""
     try:
-        table = pa.csv.read_csv(path)
+        table = pa.csv.read_csv(io.BytesIO(_content(path)))
         table = table.rename_columns([name.strip() for name in table.column_names])
         missing = [name for name in (_TIME, *names) if table.column_names.count(name) != 1]
         if missing:
             raise DataError(f"{path}: no column {', '.join(missing)} (or several); {_AGAIN}")
         values = np.stack([table[name].cast(pa.float64()).to_numpy() for name in (_TIME, *names)], axis=-1)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0][:120]
+    except (ValueError, pa.ArrowException) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise DataError(f"{path}: cannot be read ({reason}); {_AGAIN}") from error
     return _from_second_0(path, values, rate)[:, 1:]
 
@@ -147,7 +145,8 @@ def _columns(path: Path, names: Sequence[str], rate: int) -> np.ndarray:
 def _from_second_0(path: Path, values: np.ndarray, rate: int) -> np.ndarray:
     """The rows of 480 s; one recording's figures start a second before its signals."""
     times, rows = values[:, 0], _SECONDS * rate
-    first = max(-round(np.nan_to_num(times[0]) * rate), 0) if len(times) else 0
+    before = -times[0] * rate if len(times) else 0.0
+    first = round(before) if 0 < before < len(values) else 0
     values, times = values[first : first + rows], times[first : first + rows]
     if len(values) < rows:
         raise DataError(f"{path}: ends {(rows - len(values)) / rate:g} s before second {_SECONDS}; {_AGAIN}")
@@ -156,11 +155,17 @@ def _from_second_0(path: Path, values: np.ndarray, rate: int) -> np.ndarray:
     return values
 
 
-def _patient(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        found = _PATIENT.search(path.read_text(encoding="utf-8", errors="replace"))
+        if path.stat().st_size > _LARGEST:
+            raise DataError(f"{path}: larger than any file of a recording; {_AGAIN}")
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
+
+
+def _patient(path: Path) -> str:
+    found = _PATIENT.search(_content(path).decode(errors="replace"))
     if found is None:
         raise DataError(f"{path}: does not name the patient (matched wdb ID); {_AGAIN}")
     return found[1]

@@ -22,6 +22,7 @@ from longrange.data.files import ensure_folder, prepared
 from longrange.data.padding import pad
 
 _SYMBOLS = b"symbols"
+_TOKENS = [pa.large_list(kind) for kind in (pa.uint8(), pa.uint16(), pa.uint32())]
 
 
 class Sequences(NamedTuple):
@@ -56,13 +57,13 @@ class SequenceDataset(Dataset):
 
     def __init__(self, path: Path):
         self.path = path
-        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        table = _table(path)
         tokens, targets = (table.column(name).combine_chunks() for name in ("tokens", "target"))
         offsets = tokens.offsets.to_numpy()
         self.symbols = (table.schema.metadata or {}).get(_SYMBOLS, b"").decode()
         self.values, self.targets = tokens.values.to_numpy(), targets.to_numpy()
         self.starts, self.lengths = offsets[:-1], np.diff(offsets)
-        if offsets[-1] != len(self.values) or self.lengths.min() < 1:
+        if offsets[0] != 0 or offsets[-1] != len(self.values) or self.lengths.min() < 1:
             raise ValueError(f"{path}: offsets do not fit the values")
 
     def __len__(self) -> int:
@@ -87,6 +88,21 @@ class SequenceDataset(Dataset):
     def __reduce__(self):
         """Loader processes open the file anew instead of receiving a copy of what is mapped."""
         return type(self), (self.path,)
+
+
+def _table(path: Path) -> pa.Table:
+    """The mapped columns. Arrow takes a file at its word, so what it says is compared before it is used."""
+    try:
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all().select(["tokens", "target"])
+        table.validate(full=True)
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(f"{path}: damaged ({error})") from error
+    tokens, target = (field.type for field in table.schema)
+    if tokens not in _TOKENS or target != pa.int64():
+        raise ValueError(f"{path}: columns of {tokens} and {target}")
+    if not len(table) or any(column.null_count for column in (table["tokens"], table["target"])):
+        raise ValueError(f"{path}: holds gaps or nothing")
+    return table
 
 
 AnySequences = TypeVar("AnySequences", bound=SequenceDataset)

@@ -5,9 +5,11 @@ import logging
 import re
 import shutil
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +21,9 @@ from longrange.errors import DataError
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_SLOWEST = 1000  # bytes a second
+_PATIENCE = 4  # timeouts until the beginning of an answer is there, redirections included
+_MOST = 64 * 10**9  # bytes of a file whose size is not known
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500)}
 
 
@@ -35,7 +40,7 @@ class Download:
         partial: the file that grows; kept when the download fails, so that a later one goes on.
         size: bytes, exact or about; None where unknown. The server's word counts more.
         hint: the end of every error line: what else the user can do.
-        timeout: seconds without a byte after which a connection counts as lost.
+        timeout: seconds after which a connection counts as lost that brought nothing, or less than 1 kB a second.
     """
 
     url: str
@@ -58,7 +63,7 @@ class Download:
             try:
                 return self._attempt()
             except _CutError as cut:
-                failed = 1 if self._have() > furthest else failed + 1
+                failed = 1 if self._have() >= furthest + self._least else failed + 1
                 furthest = max(furthest, self._have())
                 if failed >= attempts:
                     raise self._given_up(cut) from cut
@@ -77,6 +82,11 @@ class Download:
         """A note beside the growing file: which version of the server's file it is the beginning of."""
         return self.partial.with_name(f"{self.partial.name}-version")
 
+    @property
+    def _least(self) -> float:
+        """Bytes that a connection brings in `timeout` if it is worth waiting for; a trickle would never end."""
+        return _SLOWEST * self.timeout
+
     def _have(self) -> int:
         return self.partial.stat().st_size if self.partial.exists() else 0
 
@@ -87,7 +97,7 @@ class Download:
     def _attempt(self) -> None:
         """One connection: the rest of the file, or all of it where the server cannot or should not go on."""
         try:
-            with urllib.request.urlopen(self._request(), timeout=self.timeout) as response:
+            with self._open() as response:
                 self._receive(response)
         except urllib.error.HTTPError as error:
             error.close()
@@ -99,6 +109,19 @@ class Download:
             raise self._lost(reason) from error
         except ValueError as error:
             raise DataError(f"{self.url}: not an address ({error}); {self.hint}") from error
+
+    def _open(self) -> http.client.HTTPResponse:
+        """The beginning of the answer. A socket's timeout begins anew with every byte; this one does not."""
+        answer: Future = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(urllib.request.urlopen(self._request(), timeout=self.timeout))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        return answer.result(_PATIENCE * self.timeout)
 
     def _request(self) -> urllib.request.Request:
         """Ask for the rest only where it is known to belong to what is there."""
@@ -113,9 +136,10 @@ class Download:
                 return  # an earlier attempt had brought all of it
             self.discard()
             raise _CutError("the file there is another one by now") from error
+        answer = f"the server says {error.code} {' '.join(str(error.reason).split())[:200]}"
         if error.code in _BUSY:
-            raise _CutError(f"the server says {error.code} {error.reason}") from error
-        raise DataError(f"{self.url}: the server says {error.code} {error.reason}; {self.hint}") from error
+            raise _CutError(answer) from error
+        raise DataError(f"{self.url}: {answer}; {self.hint}") from error
 
     def _lost(self, reason: object) -> _CutError:
         if isinstance(reason, TimeoutError):
@@ -126,12 +150,16 @@ class Download:
         done = self._start(response)
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdigit() else None
+        if response.headers.get_content_type() == "text/html":  # of a login, a notice; no published file is one
+            raise DataError(f"{self.url}: the server sends a web page, not the file; {self.hint}")
+        self._check_size(total or 0)
         self._check_space((total or self.size or 0) - done)
         self._note_version(response)
         log.info("downloading %s", self.url)
         with byte_bar(self.partial.stem, total or self.size) as show:
             for count in self._append(response, done):
-                show(done := done + count)
+                self._check_size(done := done + count)
+                show(done)
         if total is not None and done < total:
             raise _CutError(f"the connection ended after {done:,} of {total:,} bytes")
 
@@ -144,6 +172,12 @@ class Download:
             self.discard()
             raise _CutError("the server sent another part than the one asked for")
         return self._have()
+
+    def _check_size(self, size: int) -> None:
+        most = 2 * self.size + _CHUNK if self.size else _MOST
+        if size > most:
+            self.discard()
+            raise DataError(f"{self.url}: the server sends more than {readable(most)}; {self.hint}")
 
     def _check_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.partial.parent).free
@@ -167,8 +201,14 @@ class Download:
         """Write what comes to the disk; yield the size of each piece. Network errors pass, others are named."""
         with writing(self.partial):
             file = self.partial.open("ab" if start else "wb", buffering=0)
+        begun, count = time.monotonic(), 0
         with file:
             while chunk := response.read1(_CHUNK):
                 with writing(self.partial):
                     file.write(chunk)
                 yield len(chunk)
+                count += len(chunk)
+                if time.monotonic() - begun > self.timeout:
+                    if count < self._least:
+                        raise _CutError(f"{count:,} bytes in {self.timeout:.3g} s are too slow")
+                    begun, count = time.monotonic(), 0

@@ -1,14 +1,15 @@
 """Published files: downloaded once, whole and checked, or one line that says how to get them by hand.
 
 A download grows in `<file>.partial` and takes its name when it is complete, checked and on the disk. What was cut off
-is continued by the same command later. Of several processes one downloads; the others wait.
+is continued by the same command later. Of several processes one downloads; the others wait. Where the publisher states
+no checksum, that of what came is kept beside it, as `<file>.xxh128`.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from longrange.data.checksums import ENDING, checksum, flush, write_list
 from longrange.data.download import Download
 from longrange.data.files import locked, writing
 from longrange.errors import DataError
@@ -105,16 +106,9 @@ def _download(source: Source, path: Path, timeout: float, attempts: int, pause: 
             f"run this again; or {source.hint(path.parent)}"
         )
     with writing(path):
-        _sync(partial)
+        flush(partial)
+        if source.checksum is None:
+            write_list(path.with_name(f"{path.name}{ENDING}"), {path.name: checksum(partial)})
         partial.rename(path)
-        _sync(path.parent)
+        flush(path.parent)
     download.discard()
-
-
-def _sync(path: Path) -> None:
-    """Ask the system to bring a file, or the names in a folder, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

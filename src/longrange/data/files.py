@@ -1,5 +1,6 @@
 """Folders that are made once: by one process at a time, and either whole or not at all."""
 
+import errno
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,9 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from longrange.data import checksums
+from longrange.data.checksums import flush, seal
 from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -53,6 +58,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             if target.exists():
                 shutil.rmtree(target)
             partial.rename(target)
+            flush(target.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -63,28 +69,38 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
+        room = "make room or " if error.errno in _FULL else ""
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or error}); {room}choose another place"
+        ) from error
 
 
-def ensure_folder(folder: Path, is_whole: Callable[[], bool], make: Callable[[Path], None]) -> None:
-    """Make a folder of prepared data unless it is there and readable; of several processes, one does the work.
+def ensure_folder(folder: Path, is_readable: Callable[[], bool], make: Callable[[Path], None]) -> None:
+    """Make a folder of prepared data unless it is there as it was made; of several processes, one does the work.
+
+    Every byte is compared with its checksum: what has changed since it was prepared is not trained on.
 
     Args:
         folder: from `cache_folder`.
-        is_whole: whether all of it can be read.
-        make: fills a new folder.
+        is_readable: whether its files are what they should be, where they are as they were made.
+        make: fills a new folder with files.
     Raises:
         DataError: a source is at fault, or the folder cannot be written.
     """
-    if is_whole():
+    if not _fault(folder, is_readable):
         return
     with locked(folder):
-        if is_whole():
+        if not (fault := _fault(folder, is_readable)):
             return
         if folder.exists():
-            log.warning("%s: the prepared data is damaged; making it again", folder)
+            log.warning("%s: %s; making the prepared data again", folder, fault)
         with whole_folder(folder) as partial:
             make(partial)
+            seal(partial)
+
+
+def _fault(folder: Path, is_readable: Callable[[], bool]) -> str | None:
+    return checksums.fault(folder) or (None if is_readable() else "it cannot be read")
 
 
 @contextmanager

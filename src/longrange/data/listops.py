@@ -118,7 +118,7 @@ class ListOps(SequenceDataModule):
         return cache_folder(self.cache_dir, self.name, self._files.values(), {"max_length": self.max_length})
 
     def _encode(self, split: str) -> Sequences:
-        check(self.data_dir, [self._files[split]])
+        check(self.data_dir, [self._files[split]], f"remove {self.data_dir} to have it generated again")
         return read_tsv(self._files[split], self.max_length)
 
     def _check_recipe(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import rich.progress
 
 from longrange.data.cache import Sequences
-from longrange.data.generate.expressions import HEADER, SYMBOLS
+from longrange.data.generate.expressions import HEADER, SYMBOLS, answers
 from longrange.errors import DataError
 
 # Frozen: trained models depend on these ids.
@@ -57,7 +57,8 @@ def read_tsv(path: Path, max_length: int) -> Sequences:
     Returns:
         ids uint8, each sequence closed by `<eos>`; lengths; targets 0..9.
     Raises:
-        DataError: the file is missing or empty, has no header, or a row is not an expression and its value.
+        DataError: the file is missing or empty, has no header, or a row is not an expression and its value, which is
+            computed anew.
     """
     try:
         with rich.progress.open(path, "rb", description=f"encoding {path.name}") as file:
@@ -99,12 +100,23 @@ def _encode(path: Path, first_line: int, lines: bytes, max_length: int) -> Seque
     starts = np.concatenate([[0], ends[:-1] + 1])
     if not _well_formed(ids, starts, tabs, ends):
         raise _fault(path, first_line, lines)
-    lengths = np.minimum(tabs + 1 - starts, max_length)
     row_lengths = ends + 1 - starts
     position = np.arange(len(ids)) - np.repeat(starts, row_lengths)
+    targets = ids[tabs + 1] - _DIGIT_0
+    symbols = ids[position < np.repeat(tabs - starts, row_lengths)] - _DIGIT_0
+    _check_values(path, first_line, answers(symbols, np.cumsum(tabs - starts)), targets)
+    lengths = np.minimum(tabs + 1 - starts, max_length)
     values = ids[position < np.repeat(lengths, row_lengths)]
     values[np.cumsum(lengths) - 1] = EOS
-    return Sequences(values, lengths, ids[tabs + 1].astype(np.int64) - _DIGIT_0)
+    return Sequences(values, lengths, targets.astype(np.int64))
+
+
+def _check_values(path: Path, first_line: int, computed: np.ndarray, stated: np.ndarray) -> None:
+    """Notice most of what damage leaves well-formed."""
+    wrong = computed != stated
+    if wrong.any():
+        line, value = first_line + int(np.argmax(wrong)), stated[wrong][0]
+        raise DataError(f"{path}, line {line}: its value is not {value}; download or generate the file again")
 
 
 def _ids(lines: bytes) -> np.ndarray:

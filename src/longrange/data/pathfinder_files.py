@@ -1,5 +1,6 @@
 """Pathfinder as published: PNG files and their metadata in the Long Range Arena archive."""
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _PLACES = ("lra_release/lra_release", "lra_release", ".")
 _EMPTY_IN_ARCHIVE = "pathfinder32/curv_baseline/imgs/0/sample_172.png"
 _NAMED_FAULTS = 3
+_LARGEST = 10**6  # bytes of an image; the published ones have at most some ten thousand
+_LONGEST = 10**8  # bytes of metadata; 1,000 rows have 60,000
 
 
 class Listing(NamedTuple):
@@ -63,7 +66,7 @@ def read_listings(level: Path) -> list[Listing]:
     Raises:
         DataError: there is none, or a file or row is at fault.
     """
-    files = sorted((path for path in (level / "metadata").glob("*.npy") if path.stem.isdigit()), key=_number)
+    files = sorted((path for path in (level / "metadata").glob("*.npy") if path.stem.isdecimal()), key=_number)
     if not files:
         raise DataError(f"{level}/metadata: no files 0.npy, 1.npy, ...; unpack the archive again")
     return [_read_listing(level, file) for file in files]
@@ -102,9 +105,17 @@ def _number(path: Path) -> int:
     return int(path.stem)
 
 
+def _outside(name: str) -> bool:
+    return "\0" in name or name.startswith("/") or ".." in name.split("/")
+
+
 def _read_listing(level: Path, file: Path) -> Listing:
     try:
-        rows = file.read_text().splitlines()
+        if file.stat().st_size > _LONGEST:
+            raise DataError(f"{file}: larger than any metadata; unpack the archive again")
+        rows = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); unpack the archive again") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not text; the archive's metadata are text whatever their names say") from error
     images, labels = [], []
@@ -112,6 +123,8 @@ def _read_listing(level: Path, file: Path) -> Listing:
         columns = row.split()
         if len(columns) < 4 or columns[3] not in ("0", "1"):
             raise DataError(f"{file}, line {line}: not a row of metadata with a label 0 or 1 in column 4")
+        if _outside(columns[0]) or _outside(columns[1]):
+            raise DataError(f"{file}, line {line}: names an image outside the archive; unpack the archive again")
         image = level / columns[0] / columns[1]
         if image.as_posix().endswith(_EMPTY_IN_ARCHIVE) and image.is_file() and image.stat().st_size == 0:
             log.warning("%s: empty in the published archive; left out", image)
@@ -124,12 +137,24 @@ def _read_listing(level: Path, file: Path) -> Listing:
 def _decode(path: Path, resolution: int) -> tuple[np.ndarray | None, str]:
     """The image, or what is wrong with it."""
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("L"))
+        size = path.stat().st_size
+        if not 0 < size <= _LARGEST:
+            return None, "too large" if size else "empty"
+        content = path.read_bytes()
+        with _png(content) as image:
+            if image.size != (resolution, resolution):  # looked at first: a small file may stand for any number
+                return None, f"{image.width} x {image.height} pixels"
+            image.verify()  # the checksums of the parts, which decoding alone passes over
+        with _png(content) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("L")), ""
     except FileNotFoundError:
         return None, "missing"
-    except (OSError, SyntaxError, ValueError):
-        return None, "damaged" if path.stat().st_size else "empty"
-    if pixels.shape != (resolution, resolution):
-        return None, f"{pixels.shape[1]} x {pixels.shape[0]} pixels"
-    return pixels, ""
+    except OSError as error:
+        return None, error.strerror or "damaged"
+    except Exception:  # the decoder's own errors are of many kinds
+        return None, "damaged"
+
+
+def _png(content: bytes) -> Image.Image:
+    """An image that is a PNG; other formats that Pillow knows call programs."""
+    return Image.open(io.BytesIO(content), formats=["PNG"])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from longrange.data.arrays import mapped, save, write_header
 from longrange.data.batch import Batch
 from longrange.data.files import check_space, ensure_folder
 from longrange.data.module import Split
@@ -43,9 +44,9 @@ class PixelDataset(Dataset):
     def __init__(self, folder: Path, split: Split, center: bool):
         self.arguments = folder, split, center
         self.path = folder / PIXELS
-        self.pixels, labels = np.load(self.path, mmap_mode="r"), np.load(folder / LABELS)
-        if len(labels) != len(self.pixels):
-            raise ValueError(f"{folder}: {len(self.pixels)} images but {len(labels)} labels")
+        self.pixels, labels = mapped(self.path), mapped(folder / LABELS)
+        if self.pixels.shape[:1] != labels.shape:
+            raise ValueError(f"{folder}: pixels {self.pixels.shape} but labels {labels.shape}")
         self.rows = split_rows(len(labels), split)
         self.targets = labels[self.rows]
         self.decode = Scaled((0.5,), (0.5,)) if center else Scaled()
@@ -90,14 +91,13 @@ def ensure_pixels(folder: Path, images: int, steps: int, blocks: Callable[[], Bl
 
 def _write(folder: Path, images: int, steps: int, blocks: Blocks) -> None:
     """Write block after block, so that a disk that fills up is an error and not a broken memory map."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (images, steps)}
     labels: list[np.ndarray] = []
     with (folder / PIXELS).open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        write_header(file, np.dtype(np.uint8), (images, steps))
         for pixels, block_labels in blocks:
             file.write(np.ascontiguousarray(pixels).data)
             labels.append(block_labels)
-    np.save(folder / LABELS, np.concatenate(labels).astype(np.uint8))
+    save(folder / LABELS, np.concatenate(labels).astype(np.uint8))
 
 
 def _readable(folder: Path, shape: tuple[int, int]) -> bool:

@@ -24,6 +24,7 @@ from longrange.data.archives import ensure_unpacked
 from longrange.data.batch import Batch
 from longrange.data.cache import SequenceDataset, Sequences, cache_folder, ensure_cache, open_split
 from longrange.data.characters import Vocabulary, decode, encode_all, published_vocabulary
+from longrange.data.checksums import check
 from longrange.data.fetch import Source
 from longrange.data.module import SequenceDataModule, Split
 from longrange.data.padding import pad
@@ -173,6 +174,7 @@ class Retrieval(SequenceDataModule):
         return cache_folder(self.cache_dir, self.name, self._files.values(), {"max_length": self.max_length})
 
     def _vocabulary(self) -> Vocabulary:
+        check(self.data_dir, self._files.values())
         rows = read_rows(self._files["train"], "counting characters of")
         texts = (text for row in rows for text in (row.first, row.second))
         return published_vocabulary(texts, self.max_length, min_freq=1, size=N_IDS)

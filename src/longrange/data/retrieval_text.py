@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import rich.progress
-
+from longrange.data.lines import lines
 from longrange.errors import DataError
 
 _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
+_LONGEST = 10**8  # bytes of a row; published papers are below a million characters
 _COLUMNS = ("label", "id 1", "id 2", "text 1", "text 2")
 
 
@@ -35,12 +35,8 @@ def read_rows(path: Path, what: str) -> Iterator[Row]:
         DataError: the file is missing or empty, or a row is not a pair; names the row, counted from 1.
     """
     number = 0
-    try:
-        with rich.progress.open(path, "rb", description=f"{what} {path.name}") as file:
-            for number, line in enumerate(file, 1):
-                yield _row(path, number, line.removesuffix(b"\n").removesuffix(b"\r"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    for number, line in lines(path, f"{what} {path.name}", _LONGEST):
+        yield _row(path, number, line.removesuffix(b"\n").removesuffix(b"\r"))
     if not number:
         raise DataError(f"{path}: is empty; get it again")
 

@@ -30,6 +30,7 @@ LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 
 _AGAIN = f"unpack {ARCHIVE_NAME} again"
 _BLOCK, _THREADS = 256, 4
+_LARGEST = 10**6  # bytes of a clip; the published ones have 32,044
 
 
 class Clips(NamedTuple):
@@ -119,14 +120,18 @@ def read_clip(path: Path) -> np.ndarray:
         DataError: the file cannot be read, is damaged or cut off, or is not 16 kHz, one channel, 16 bits, one second.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            raise DataError(f"{path}: larger than any clip of a second; {_AGAIN}")
         data = path.read_bytes()
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             found = (file.format, file.samplerate, file.channels, file.subtype)
-            samples = file.read(dtype="int16")
+            # Of another format, a small file may hold hours.
+            samples = file.read(SAMPLES + 1, dtype="int16")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
     except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: damaged or not a WAV file ({error.error_string.rstrip('.')}); {_AGAIN}") from error
+        reason = error.error_string.rstrip(".").splitlines()[0][:100]
+        raise DataError(f"{path}: damaged or not a WAV file ({reason}); {_AGAIN}") from error
     if found != ("WAV", RATE, 1, "PCM_16"):
         kind, rate, channels, subtype = found
         raise DataError(
@@ -138,7 +143,7 @@ def read_clip(path: Path) -> np.ndarray:
     if declared > len(data):
         raise DataError(f"{path}: is cut off, {len(data)} of {declared} bytes; {_AGAIN}")
     if not 0 < len(samples) <= SAMPLES:
-        raise DataError(f"{path}: holds {len(samples)} samples, not 1 to {SAMPLES}; {_AGAIN}")
+        raise DataError(f"{path}: does not hold 1 to {SAMPLES} samples; {_AGAIN}")
     return samples
 
 

@@ -13,6 +13,7 @@ a second division would leave nothing above the logarithm's offset, and normalis
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ import torch
 from longrange.data.archives import ensure_unpacked
 from longrange.data.arrays import ArrayDataset, ensure_arrays, open_arrays
 from longrange.data.cache import cache_folder
+from longrange.data.checksums import check
 from longrange.data.fetch import Source
 from longrange.data.mfcc import HOP, N_MFCC
 from longrange.data.module import SequenceDataModule, Split
@@ -107,7 +109,8 @@ class SpeechCommands(SequenceDataModule):
         """
         members = [*WORDS, *LISTS.values()]
         ensure_unpacked(ARCHIVE, self.data_dir, self._unpacked, members, download=self.download)
-        ensure_arrays(self._cache, (*SPLITS, STATISTICS), self._encoding().encode)
+        encoding = cache(self._encoding)
+        ensure_arrays(self._cache, (*SPLITS, STATISTICS), lambda split: encoding().encode(split))
 
     def split(self, name: Split) -> ArrayDataset:
         """The clips of one split, memory-mapped.
@@ -151,6 +154,7 @@ class SpeechCommands(SequenceDataModule):
         return cache_folder(self.cache_dir, self.name, self._paths, options)
 
     def _encoding(self) -> Encoding:
+        check(self.data_dir, self._paths)
         return Encoding(self._folder, self.words, self.features, self.dropped / 100, self.name)
 
     def _wave(self, samples: np.ndarray) -> tuple[str, tuple[np.ndarray, float]]:

@@ -1,8 +1,7 @@
 """IMDB reviews from any published form: the folder aclImdb, its archive, or the parquet files of Hugging Face."""
 
-import tarfile
-import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -10,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import rich.progress
 
+from longrange.data.archive_members import members
+from longrange.data.progress import readable
 from longrange.errors import DataError
 
 ARCHIVE = "aclImdb_v1.tar.gz"
@@ -18,6 +19,8 @@ LABELS = ("neg", "pos")
 
 _FOLDERS = [f"{split}/{label}" for split in SPLITS for label in LABELS]
 _AGAIN = "download it again"
+_LONGEST, _MOST = 10**6, 10**9  # bytes of a review and of all; the published ones have 14,000 and 66 million
+_ROWS = 256
 
 
 class Reviews(NamedTuple):
@@ -63,11 +66,14 @@ def read(paths: list[Path]) -> dict[str, Reviews]:
     if paths[0].suffix == ".parquet":
         rows = _parquet_rows(paths)
     elif len(paths) == 1:
-        rows = iter(sorted(_archive_rows(paths[0])))
+        rows = sorted(_archive_rows(paths[0]))
     else:
         rows = _folder_rows(paths)
-    reviews = {split: Reviews([], []) for split in SPLITS}
+    reviews, size = {split: Reviews([], []) for split in SPLITS}, 0
     for split, label, where, text in rows:
+        size += len(text)
+        if size > _MOST:
+            raise DataError(f"{where}: more than {readable(_MOST)} of reviews up to here; {_AGAIN}")
         reviews[split].texts.append(_decoded(text, where))
         reviews[split].labels.append(label)
     return reviews
@@ -81,44 +87,53 @@ def _folder_rows(folders: list[Path]) -> Iterator[_Row]:
     for folder in rich.progress.track(folders, description="reading reviews"):
         try:
             for file in sorted(folder.glob("*.txt")):
+                _check_length(file.stat().st_size, str(file))
                 yield folder.parent.name, LABELS.index(folder.name), str(file), file.read_bytes()
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _archive_rows(path: Path) -> Iterator[_Row]:
-    try:
-        with (
-            rich.progress.open(path, "rb", description=f"reading {path.name}") as raw,
-            tarfile.open(fileobj=raw) as tar,
-        ):
-            for member in tar:
-                *_, split, label, name = ("", "", *PurePosixPath(member.name).parts)
-                if f"{split}/{label}" in _FOLDERS and member.isreg() and name.endswith(".txt"):
-                    yield split, LABELS.index(label), f"{path}: {member.name}", tar.extractfile(member).read()
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{path}: damaged or cut short ({error}); remove it and {_AGAIN}") from error
+    total = 0
+    with closing(members(path, "reading")) as found:
+        for member in found:
+            *_, split, label, name = ("", "", "", *PurePosixPath(member.name).parts)
+            if f"{split}/{label}" in _FOLDERS and member.kind == "file" and name.endswith(".txt"):
+                _check_length(member.size, f"{path}: {member.name[:80]}")
+                total += member.size
+                if total > _MOST:
+                    raise DataError(f"{path}: more than {readable(_MOST)} of reviews; {_AGAIN}")
+                yield split, LABELS.index(label), f"{path}: {member.name}", b"".join(member.chunks())
 
 
 def _parquet_rows(paths: list[Path]) -> Iterator[_Row]:
     for path in paths:
         split = next(split for split in SPLITS if path.name.startswith(split))
-        texts, labels = _columns(path)
-        for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
-            if label not in (0, 1) or text is None:
-                raise DataError(f"{path}, row {number}: label {label!r}, expected 0 or 1 and a text; {_AGAIN}")
-            yield split, label, f"{path}, row {number}", text.encode()
+        for number, (text, label) in enumerate(_columns(path)):
+            where = f"{path}, row {number}"
+            if type(label) is not int or label not in (0, 1) or text is None:
+                raise DataError(f"{where}: label {repr(label)[:40]}, expected 0 or 1 and a text; {_AGAIN}")
+            _check_length(len(text), where)
+            yield split, label, where, text
 
 
-def _columns(path: Path) -> tuple[list, list]:
+def _columns(path: Path) -> Iterator[tuple[bytes | None, object]]:
+    """Texts and labels. A few rows at a time, as a small file may stand for any number of large ones."""
     try:
-        table = pq.read_table(path)
-        return table.column("text").cast(pa.string()).to_pylist(), table.column("label").to_pylist()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for rows in file.iter_batches(_ROWS, columns=["text", "label"]):
+                texts = rows.column("text").cast(pa.binary()).to_pylist()
+                yield from zip(texts, rows.column("label").to_pylist(), strict=True)
     except KeyError as error:
         raise DataError(f"{path}: has no columns text and label; is it a file of the data set imdb?") from error
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(f"{path}: damaged or not a parquet file of texts ({reason}); {_AGAIN}") from error
+
+
+def _check_length(size: int, where: str) -> None:
+    if size > _LONGEST:
+        raise DataError(f"{where}: {size:,} bytes, no review is that long; {_AGAIN}")
 
 
 def _decoded(text: bytes, where: str) -> str:

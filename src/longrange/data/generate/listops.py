@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from longrange.data.checksums import seal
 from longrange.data.files import check_space, whole_folder
 from longrange.data.generate.expressions import HEADER, answers, draw_many, write_rows
 from longrange.data.progress import progress_bar
@@ -79,7 +80,7 @@ def tsv_file(folder: Path, split: str) -> Path:
 
 
 def generate(folder: Path, recipe: Recipe, seed: int, workers: int | None = None) -> None:
-    """Make the three files of the benchmark and `recipe.json` beside them; whole, or not at all.
+    """Make the three files of the benchmark, `recipe.json` and checksums beside them; whole, or not at all.
 
     The caller holds the lock of `folder`.
 
@@ -106,6 +107,7 @@ def generate(folder: Path, recipe: Recipe, seed: int, workers: int | None = None
             rows = [(expression, distinct[expression]) for expression in islice(expressions, size)]
             _write(tsv_file(partial, split), rows, lambda done: progress.advance(writing, done))
         (partial / RECIPE_FILE).write_text(json.dumps(asdict(recipe) | {"seed": seed}, indent=2) + "\n")
+        seal(partial)
 
 
 def draw_distinct(recipe: Recipe, seed: int, workers: int | None, report: Callable[[int], None]) -> dict[bytes, int]:
