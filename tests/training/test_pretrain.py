@@ -283,10 +283,17 @@ def test_a_model_that_reads_backwards_is_refused_before_anything_runs(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("epochs", "shown"), [("0", "0"), ("null", "None")])
-def test_no_epochs_are_refused(tmp_path, epochs, shown):
-    with pytest.raises(ConfigError, match=rf"pretrain\.epochs={shown}: must be at least 1"):
+@pytest.mark.parametrize(
+    ("epochs", "rule"), [("0", "at least 1"), ("null", "a whole number"), ("1.5", "a whole number")]
+)
+def test_no_epochs_are_refused(tmp_path, epochs, rule):
+    with pytest.raises(ConfigError, match=rf"pretrain\.epochs={epochs}: must be {rule}"):
         train(toy_config(tmp_path, "pretrain=masked", f"pretrain.epochs={epochs}"))
+
+
+def test_no_objective_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"pretrain\.objective: must be Masked or Causal"):
+        train(toy_config(tmp_path, "pretrain=masked", "pretrain.objective=null"))
 
 
 def test_a_diverging_stage_stops(tmp_path):

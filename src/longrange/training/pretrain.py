@@ -25,7 +25,6 @@ from longrange.training.outcome import Pretraining
 from longrange.training.pretrain_objectives import Objective
 from longrange.training.pretrain_task import PretrainingTask
 from longrange.training.progress import progress
-from longrange.training.stopping import StopOnSignal
 from longrange.training.task import SequenceTask
 
 log = logging.getLogger(__name__)
@@ -47,9 +46,11 @@ class Stage:
     """
 
     def __init__(self, cfg: DictConfig, task: SequenceTask):
-        if cfg.pretrain.epochs is None or cfg.pretrain.epochs < 1:
+        if cfg.pretrain.epochs < 1:
             raise ConfigError(f"pretrain.epochs={cfg.pretrain.epochs}: must be at least 1")
-        self.objective: Objective = build(cfg.pretrain.objective)
+        self.objective = build(cfg.pretrain.objective)
+        if not isinstance(self.objective, Objective):
+            raise ConfigError("pretrain.objective: must be Masked or Causal of longrange.training.pretrain_objectives")
         self.objective.check(task.model)
         self.module = PretrainingTask(task, self.objective, build(cfg.pretrain.scheduler))
         self.folder, self.epochs = Path(cfg.paths.run_dir, "pretrain"), cfg.pretrain.epochs
@@ -70,7 +71,7 @@ class Stage:
             loggers: the run's; they get the stage's metrics as `pretrain/...`.
         """
         history = History()
-        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), StopOnSignal(self.checkpoints), self.checkpoints]
+        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), self.checkpoints]
         trainer = build_trainer(self.trainer, watchers, [StageLogger(logger, self.folder) for logger in loggers])
         if trainer.is_global_zero:
             log.info(f"pretraining ({self.objective.name}): {self.epochs} epochs, folder: {self.folder}")

@@ -22,6 +22,7 @@ _OWN = {
     "seed": int,
     "epochs": int,
     "accumulate": int,
+    "pretrain.epochs": int,
     "backend": str,
     "ckpt": str | None,
     "optimizer.*lr": float,
