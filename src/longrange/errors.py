@@ -24,6 +24,18 @@ class DivergedError(LongrangeError):
     """A training whose loss or parameters are no longer finite."""
 
 
+class StoppedError(LongrangeError):
+    """A training that was told to stop, by Ctrl-C or by a cluster that takes the machine away, and can go on.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int, what: str):
+        super().__init__(what)
+        self.number = number
+
+
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
     """The valid names closest in spelling to `name`, best first; the first few where none is close.
 

@@ -38,6 +38,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     Attributes:
         protocol: "heldout" (selection on validation data that is not the test set) or "paper" (as published,
             where that selects on the test set); written to the run record.
+        behind: batches of the first epoch that a resumed run has behind it, as the training loader counts them.
     """
 
     protocol: Literal["heldout", "paper"] = "heldout"
@@ -60,7 +61,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
             if value is not None and value < least:
                 raise ConfigError(f"data.{name}={value}: must be at least {least}")
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.seed, self.bucket = seed, bucket
+        self.seed, self.bucket, self.behind = seed, bucket, 0
 
     @property
     @abstractmethod
@@ -115,7 +116,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
                 f"data.batch_size={self.batch_size}: too few examples for {self._processes[0]} processes times "
                 f"accumulate={self._accumulate}, it is the size of the whole batch"
             )
-        return self._loader(data, TrainingBatches(order, [self.part(i) for i in range(self._accumulate)]))
+        return self._loader(data, TrainingBatches(order, [self.part(i) for i in range(self._accumulate)], self.behind))
 
     def _evaluation_loader(self, data: Dataset) -> DataLoader:
         order = longest_first(self._steps(data)) if self.bucket else range(len(data))

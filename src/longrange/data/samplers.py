@@ -5,6 +5,7 @@ processes share the batches that one process would have.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -72,15 +73,20 @@ class TrainingBatches(Sampler[list[int]]):
     Args:
         sampler: the order of an epoch; the trainer tells it the epoch.
         parts: the parts of this process, one after another, see `Part`.
+        behind: parts of the first epoch that a resumed run has behind it.
     """
 
-    def __init__(self, sampler: Sampler[int], parts: Sequence[Part]):
-        self.sampler, self.parts, self.batch_size = sampler, parts, parts[0].batch_size
+    def __init__(self, sampler: Sampler[int], parts: Sequence[Part], behind: int = 0):
+        self.sampler, self.parts, self.batch_size, self.behind = sampler, parts, parts[0].batch_size, behind
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size * len(self.parts)
 
     def __iter__(self) -> Iterator[list[int]]:
+        behind, self.behind = self.behind, 0
+        yield from islice(self._whole_epoch(), behind, None)
+
+    def _whole_epoch(self) -> Iterator[list[int]]:
         order = list(self.sampler)
         for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
             batch = order[start : start + self.batch_size]

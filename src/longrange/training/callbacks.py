@@ -60,6 +60,10 @@ class Throughput(Callback):
             return self.samples / self.seconds
         return self.earlier or 0.0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, for a run that goes on within an epoch."""
+        self._mark = perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._mark = perf_counter()

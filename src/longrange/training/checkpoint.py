@@ -3,8 +3,10 @@
 A checkpoint holds tensors and plain containers only, so that `torch.load(weights_only=True)` reads it.
 """
 
+import logging
 import shutil
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,12 +15,23 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 
 from longrange.errors import CheckpointError
+from longrange.training.durable import damaged_part, keep_previous
 
+log = logging.getLogger(__name__)
+
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 MODEL_PREFIX = "model."  # of the model's tensors within the Lightning module
 
 
+EVERY_S = 600.0  # seconds between checkpoints within an epoch
+BEFORE_VALIDATION_S = 30.0  # and at least that many after one until the next, before an epoch's last step
+
+
 class BestAndLast(Checkpoint):
-    """Writes `best.ckpt`, the first epoch with the best validation metric, and `last.ckpt`, after every epoch.
+    """Writes `best.ckpt`, the first epoch with the best validation metric, and `last.ckpt`.
+
+    `last.ckpt` is written after every epoch, within a long one every ten minutes, and before its last step, since a
+    process that is stopped in validation can write nothing; `previous.ckpt` is the one before.
 
     Args:
         folder: where to.
@@ -32,16 +45,37 @@ class BestAndLast(Checkpoint):
         self.folder = folder
         self.best_score: float | None = None
         self.best_epoch = -1
+        self._written = monotonic()
 
     @property
     def best(self) -> Path:
         """File of the best epoch."""
-        return self.folder / "best.ckpt"
+        return self.folder / BEST
 
     @property
     def last(self) -> Path:
-        """File of the last epoch."""
-        return self.folder / "last.ckpt"
+        """The newest file."""
+        return self.folder / LAST
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
+        """Write within an epoch where it is time for it."""
+        wait = BEFORE_VALIDATION_S if trainer.fit_loop.epoch_loop.batch_idx == _last_step(trainer) - 1 else EVERY_S
+        if trainer.strategy.reduce_boolean_decision(monotonic() - self._written > wait, all=False):
+            self.save_within_epoch(trainer)
+
+    def save_within_epoch(self, trainer: pl.Trainer) -> bool:
+        """Write `last.ckpt` between two optimiser steps of an epoch; False where there is no such moment."""
+        parts_done = trainer.fit_loop.epoch_loop.batch_idx + 1
+        between = parts_done % trainer.accumulate_grad_batches == 0 and parts_done < trainer.num_training_batches
+        if between:
+            self._save_last(trainer)
+        return between
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            keep_previous(self.last, self.folder / PREVIOUS)
+        trainer.save_checkpoint(self.last)
+        self._written = monotonic()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Agree on the folder: the one of the first process, which writes."""
@@ -54,7 +88,7 @@ class BestAndLast(Checkpoint):
         if self.best_score is None or sign * score > sign * self.best_score:
             self.best_score, self.best_epoch = score, trainer.current_epoch
             trainer.save_checkpoint(self.best)
-        trainer.save_checkpoint(self.last)
+        self._save_last(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
@@ -69,18 +103,35 @@ def resolve(ckpt: str | None, folder: Path) -> Path | None:
     """The checkpoint to resume from.
 
     Args:
-        ckpt: None for a fresh run, "last" for `last.ckpt` in `folder`, or a path.
+        ckpt: None for a fresh run, "auto" for the newest good checkpoint in `folder` or else a fresh run, "last" for
+            `last.ckpt` in `folder`, or a path.
         folder: of the run's checkpoints.
     Raises:
-        CheckpointError: the file does not exist.
+        CheckpointError: the file does not exist, or all that do are damaged.
     """
     if ckpt is None:
         return None
-    path = folder / "last.ckpt" if ckpt == "last" else Path(ckpt)
+    if ckpt == "auto":
+        return _newest_good(folder)
+    path = folder / LAST if ckpt == "last" else Path(ckpt)
     if not path.is_file():
         hint = "; this run has none yet, leave ckpt out to start it" if ckpt == "last" else ""
         raise CheckpointError(f"ckpt={ckpt}: there is no file {path}{hint}")
     return path
+
+
+def _newest_good(folder: Path) -> Path | None:
+    """Says which ones it passes over."""
+    found = [folder / name for name in (LAST, PREVIOUS, BEST) if (folder / name).is_file()]
+    for path in found:
+        try:
+            load(path)
+            return path
+        except CheckpointError as problem:
+            log.warning(f"{problem}; trying the one before")
+    if found:
+        raise CheckpointError(f"{folder}: no good checkpoint among {', '.join(path.name for path in found)}; remove it")
+    return None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -92,7 +143,11 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
+        if (part := damaged_part(path)) is not None:
+            raise CheckpointError(f"{path}: damaged ({part} is not what was written); use an earlier checkpoint")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as problem:  # torch raises a dozen types, by the byte at which a file stops making sense
         with path.open("rb") as file:
             truncated = file.read(2) == b"PK"  # a zip archive, as torch writes, whose end is missing
@@ -142,10 +197,16 @@ def epochs_done(checkpoint: dict[str, Any], model: nn.Module, epochs: int, path:
         CheckpointError: the checkpoint is of another model or has more epochs behind it.
     """
     check_fits(model, checkpoint, path)
-    done = checkpoint["epoch"] + 1
+    done = checkpoint["epoch"] + (batches_behind(checkpoint) == 0)
     if done > epochs:
         raise CheckpointError(f"{path}: has {done} epochs behind it, more than {key}={epochs}")
     return done
+
+
+def batches_behind(checkpoint: dict[str, Any]) -> int:
+    """Batches of an unfinished epoch behind a checkpoint, as the loader counts them; 0 after a whole epoch."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    return 0 if progress["is_last_batch"] else progress["current"]["ready"]
 
 
 def describe(config: dict[str, Any]) -> str:
@@ -160,17 +221,18 @@ def adopt_best(source: Path, folder: Path) -> None:
     """Copy the best checkpoint of another run beside those of a run that continues it.
 
     Args:
-        source: checkpoint in the other run's folder, with that run's `best.ckpt` beside it.
+        source: checkpoint in the other run's folder, with at least an epoch behind it and so with that run's
+            `best.ckpt` beside it.
         folder: of this run's checkpoints.
     Raises:
         CheckpointError: `best.ckpt` is not there.
     """
-    best = source.parent / "best.ckpt"
+    best = source.parent / BEST
     if not best.is_file():
         raise CheckpointError(f"ckpt={source}: its run's best epoch, best.ckpt, must lie beside it")
     if source.parent.resolve() != folder.resolve():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(best, folder / "best.ckpt")
+        shutil.copyfile(best, folder / BEST)
 
 
 def _model_tensors(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -179,3 +241,8 @@ def _model_tensors(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(MODEL_PREFIX)
     }
+
+
+def _last_step(trainer: pl.Trainer) -> int:
+    """Index of the first part of an epoch's last optimiser step."""
+    return int(trainer.num_training_batches) - trainer.accumulate_grad_batches

@@ -19,12 +19,13 @@ from longrange.data.module import SequenceDataModule
 from longrange.errors import CheckpointError, ConfigError
 from longrange.training.build import build, build_trainer
 from longrange.training.callbacks import FiniteGuard, History, Throughput
-from longrange.training.checkpoint import BestAndLast, epochs_done, load, load_weights
+from longrange.training.checkpoint import LAST, BestAndLast, batches_behind, epochs_done, load, load_weights, resolve
 from longrange.training.loggers import EpochCSV
 from longrange.training.outcome import Pretraining
 from longrange.training.pretrain_objectives import Objective
 from longrange.training.pretrain_task import PretrainingTask
 from longrange.training.progress import progress
+from longrange.training.stopping import StopOnSignal
 from longrange.training.task import SequenceTask
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Stage:
         CheckpointError: the stage is to go on from a checkpoint that does not fit.
 
     Attributes:
-        resumed_from: the checkpoint of an interrupted or finished stage that `ckpt=last` goes on from; None where
+        resumed_from: the checkpoint of an interrupted or finished stage that `ckpt=auto` goes on from; None where
             there is none, or where the training that follows has a checkpoint already.
     """
 
@@ -58,10 +59,12 @@ class Stage:
         self.trainer = OmegaConf.merge(cfg.trainer, own)
         self.checkpoints = BestAndLast(self.folder / "checkpoints")
         self.resumed_from: Path | None = None
-        later = Path(cfg.paths.run_dir, "checkpoints", "last.ckpt")
-        if cfg.ckpt == "last" and self.checkpoints.last.is_file() and not later.is_file():
-            self.resumed_from = self.checkpoints.last
-            self._announce()
+        self._behind = 0
+        later = Path(cfg.paths.run_dir, "checkpoints", LAST)
+        if cfg.ckpt in ("auto", "last") and not later.is_file():
+            self.resumed_from = resolve("auto", self.checkpoints.folder)
+            if self.resumed_from is not None:
+                self._announce(self.resumed_from)
 
     def run(self, data: SequenceDataModule, loggers: list[Logger]) -> Pretraining:
         """Train the stage, and leave the weights of its best epoch in the task's model.
@@ -71,12 +74,15 @@ class Stage:
             loggers: the run's; they get the stage's metrics as `pretrain/...`.
         """
         history = History()
-        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), self.checkpoints]
+        files = self.checkpoints
+        watchers = [history, Throughput(), progress("pretraining"), FiniteGuard(), StopOnSignal(files), files]
         trainer = build_trainer(self.trainer, watchers, [StageLogger(logger, self.folder) for logger in loggers])
         if trainer.is_global_zero:
             log.info(f"pretraining ({self.objective.name}): {self.epochs} epochs, folder: {self.folder}")
         began = perf_counter()
+        data.behind = self._behind
         trainer.fit(self.module, data, ckpt_path=self.resumed_from, weights_only=True)
+        data.behind = 0
         wall_s = perf_counter() - began
         if trainer.world_size > 1:  # Lightning forgets them when it is done, and the training has the same
             os.environ.setdefault("WORLD_SIZE", str(trainer.world_size))
@@ -93,9 +99,10 @@ class Stage:
             wall_s=wall_s,
         )
 
-    def _announce(self) -> None:
-        path = self.checkpoints.last
-        done = epochs_done(load(path), self.module.model, self.epochs, path, "pretrain.epochs")
+    def _announce(self, path: Path) -> None:
+        checkpoint = load(path)
+        done = epochs_done(checkpoint, self.module.model, self.epochs, path, "pretrain.epochs")
+        self._behind = batches_behind(checkpoint)
         log.info(f"{path}: going on after epoch {done}/{self.epochs} of the pretraining")
 
 

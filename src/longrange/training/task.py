@@ -1,5 +1,6 @@
 """The Lightning modules: how a model is optimised, and a step of training or evaluation for every model and task."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanSquaredError, Metric
+from torchmetrics import MeanMetric, MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from longrange.data.batch import Batch
 from longrange.models.dropout import Dropout, Part, WholeBatchDraws
 from longrange.models.spec import TaskSpec
+from longrange.training.checkpoint import batches_behind
 from longrange.training.groups import Rule, parameter_groups
+from longrange.training.running import RunningEpoch
 from longrange.training.schedules import Horizon
 
 LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
@@ -59,14 +62,20 @@ class TrainableModule(pl.LightningModule):
         super().__init__()
         self.model, self.metric, self.mode, self.seed, self.config = model, metric, mode, seed, config or {}
         self.algorithm, self.rules, self.scheduler = algorithm, rules, scheduler
+        # A NaN stays one; "disable" would do that too, but then torchmetrics ignores the weights.
+        self.running = RunningEpoch({"loss": MeanMetric(nan_strategy=math.nan)})
 
     def groups(self) -> list[dict]:
         """The model's optimiser groups, see `parameter_groups`."""
         return parameter_groups(self.model.named_parameters(), self.rules)
 
+    def on_train_start(self) -> None:
+        """Go on with the epoch of a checkpoint that was written within one."""
+        self.running.restore(self.global_rank)
+
     def on_train_epoch_start(self) -> None:
-        """Log the learning rate."""
-        self.log("lr", self.optimizers().param_groups[-1]["lr"], sync_dist=True)
+        """Keep the learning rate of the epoch's first step."""
+        self.running.lr = self.optimizers().param_groups[-1]["lr"]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the step's random numbers depend on (seed, epoch, batch) alone, so that a resumed run draws the same.
@@ -74,6 +83,8 @@ class TrainableModule(pl.LightningModule):
         Dropout draws for whole batches, so that it is the same too when the batch is computed in parts.
         """
         self.part = self.trainer.datamodule.part(batch_idx)
+        if self.running.announce_lr(self.current_epoch):
+            self.log("lr", self.running.lr, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
         seed_step(self.seed, self.current_epoch, batch_idx, self.global_rank)
         if self.part.parts > 1:
             step = batch_idx // self.trainer.accumulate_grad_batches
@@ -88,6 +99,10 @@ class TrainableModule(pl.LightningModule):
 
     def log_mean(self, name: str, value: Tensor, count: int) -> None:
         """Log an epoch's mean of values that are means of `count` ones each, over all processes."""
+        if name == "train/loss":
+            self.running.metrics["loss"].update(value.detach(), count)
+            self.log(name, self.running.metrics["loss"], on_step=False, on_epoch=True, batch_size=count)
+            return
         # As integers, Lightning would round down the mean of the processes' counts before it divides by it.
         self.log(name, value, on_step=False, on_epoch=True, batch_size=float(count), sync_dist=True)
 
@@ -103,8 +118,13 @@ class TrainableModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": plan}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what rebuilds the model and its data."""
+        """Store what rebuilds the model and its data, and the epoch so far."""
         checkpoint["config"] = self.config
+        checkpoint["running"] = self.running.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch so far, where the checkpoint was written within one, until the training starts."""
+        self.running.pending = checkpoint["running"] if batches_behind(checkpoint) else None
 
     def _horizon(self) -> Horizon:
         steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
@@ -138,7 +158,8 @@ class SequenceTask(TrainableModule):
         metric, mode = ("accuracy", "max") if spec.loss == "cross_entropy" else ("rmse", "min")
         super().__init__(model, metric=metric, mode=mode, **optimisation)
         self.spec, self.rate = spec, 1.0
-        self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("train", "val", "test")})
+        self.running.metrics[metric] = _new_score(spec)
+        self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("val", "test")})
         self.confusion = MulticlassConfusionMatrix(spec.output_size) if self.metric == "accuracy" else None
         self.constant = MeanSquaredError(squared=False)
 
@@ -184,7 +205,7 @@ class SequenceTask(TrainableModule):
     def _measure(self, batch: Batch, split: Literal["train", "val", "test"], rate: float) -> tuple[Tensor, Tensor]:
         outputs = self.model(batch.inputs, batch.lengths, rate).float()
         loss = LOSSES[self.spec.loss](outputs, batch.targets)
-        score = self.scores[f"{split}_score"]
+        score = self.running.metrics[self.metric] if split == "train" else self.scores[f"{split}_score"]
         score.update(outputs.detach(), batch.targets)
         self.log_mean(f"{split}/loss", loss, len(batch.targets))
         self.log(f"{split}/{self.metric}", score, on_step=False, on_epoch=True, batch_size=len(batch.targets))

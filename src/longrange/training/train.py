@@ -15,13 +15,22 @@ from longrange.data.module import SequenceDataModule
 from longrange.kernels import backend
 from longrange.training.build import build, build_task, build_trainer
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
-from longrange.training.checkpoint import BestAndLast, adopt_best, epochs_done, load, load_weights, resolve
+from longrange.training.checkpoint import (
+    BestAndLast,
+    adopt_best,
+    batches_behind,
+    epochs_done,
+    load,
+    load_weights,
+    resolve,
+)
 from longrange.training.confusion import confusion
 from longrange.training.groups import groups_table
 from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
 from longrange.training.outcome import Outcome
 from longrange.training.pretrain import Origin, Stage, check_origin
+from longrange.training.stopping import StopOnSignal
 from longrange.training.task import SequenceTask
 from longrange.training.values import check_values
 
@@ -32,13 +41,14 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
     """Train, select the best epoch by the validation metric, and read the test split once, from that epoch.
 
     Args:
-        cfg: as composed from configs/train.yaml. `ckpt` resumes a run: "last" in its own folder, bit for bit as if it
-            had not been interrupted; or from a checkpoint file.
+        cfg: as composed from configs/train.yaml. `ckpt` resumes a run, see `longrange.training.checkpoint.resolve`, bit
+            for bit as if it had not been interrupted.
         watchers: callbacks beside those of the configuration.
     Returns:
         What was measured.
     Raises:
         LongrangeError: a mistake of the user's, in one line; see the classes of `longrange.errors`.
+        StoppedError: it was told to stop, and wrote a checkpoint first.
     """
     check_values(cfg)
     data = build(cfg.data)
@@ -46,7 +56,7 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
     stage = Stage(cfg, task) if cfg.get("pretrain") else None
     _announce(task)
     folder = Path(cfg.paths.run_dir, "checkpoints")
-    resumed_from = None if stage and stage.resumed_from else _prepare_resume(cfg, task, folder)
+    resumed_from = None if stage and stage.resumed_from else _prepare_resume(cfg, task, data, folder)
     loggers, failed = [], True
     try:
         for logger in (cfg.logger or {}).values() if rank_zero_only.rank == 0 else []:
@@ -65,7 +75,7 @@ def _announce(task: SequenceTask) -> None:
     Console().print(groups_table(task.groups()))
 
 
-def _prepare_resume(cfg: DictConfig, task: SequenceTask, folder: Path) -> Path | None:
+def _prepare_resume(cfg: DictConfig, task: SequenceTask, data: SequenceDataModule, folder: Path) -> Path | None:
     """Find the checkpoint to resume from, refuse one that does not fit, say where the run goes on."""
     path = resolve(cfg.ckpt, folder)
     if path is None:
@@ -73,11 +83,14 @@ def _prepare_resume(cfg: DictConfig, task: SequenceTask, folder: Path) -> Path |
     checkpoint, epochs = load(path), cfg.trainer.max_epochs
     done = epochs_done(checkpoint, task.model, epochs, path)
     check_origin(checkpoint, cfg, path)
-    adopt_best(path, folder)
+    data.behind = batches_behind(checkpoint)
+    if done > 0:
+        adopt_best(path, folder)
     if done == epochs:
         log.info(f"{path}: all {epochs} epochs are done, there is nothing left to train; testing the best one again")
     else:
-        log.info(f"{path}: going on after epoch {done}/{epochs}")
+        within = f" and {data.behind} batches of the next" if data.behind else ""
+        log.info(f"{path}: going on after epoch {done}/{epochs}{within}")
     return path
 
 
@@ -94,7 +107,9 @@ def _run(
     history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
     watchers = [*(build(callback) for callback in cfg.callbacks.values()), *watchers]
     trainer = build_trainer(
-        cfg.trainer, [history, speed, origin, *watchers, checkpoints, TestedEpoch(checkpoints)], loggers
+        cfg.trainer,
+        [history, speed, origin, *watchers, StopOnSignal(checkpoints), checkpoints, TestedEpoch(checkpoints)],
+        loggers,
     )
     device = trainer.strategy.root_device
     kernels = backend.resolve(device)

@@ -1,0 +1,87 @@
+"""Files that are whole or not there: written under another name, flushed to the disk, renamed."""
+
+import io
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from longrange.errors import CheckpointError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a machine that starts again, sees the old one or the new one.
+
+    Args:
+        path: the file; its folder is made.
+        content: all of it.
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    _flush_folder(path.parent)
+
+
+def keep_previous(path: Path, previous: Path) -> None:
+    """Give a file, if it is there, a second name that stays with its content when `path` is written anew."""
+    if path.exists():
+        draft = previous.with_name(f".{previous.name}.{os.getpid()}")
+        with suppress(OSError):
+            draft.unlink()
+        os.link(path, draft)
+        os.replace(draft, previous)
+
+
+class DurableIO(TorchCheckpointIO):
+    """Lightning's way to the disk for checkpoints: see `write_whole`."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            CheckpointError: it cannot be written; the one that was there is as it was.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        try:
+            write_whole(Path(path), content.getvalue())
+        except OSError as problem:
+            raise CheckpointError(
+                f"{path}: cannot be written ({problem.strerror or problem}); the checkpoints before it are as they "
+                "were: mend that and go on from them with resume=auto"
+            ) from problem
+
+
+def damaged_part(path: Path) -> str | None:
+    """The first part of a checkpoint whose checksum is wrong, which torch would load; None where all are right.
+
+    Raises:
+        zipfile.BadZipFile, OSError: the file is no archive, or cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming last; some file systems cannot, and need not."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

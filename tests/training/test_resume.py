@@ -1,0 +1,182 @@
+"""A training that was stopped anywhere goes on as if it had not been."""
+
+import logging
+import os
+import signal
+import warnings
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from toy_task import InterruptAt, InterruptedAtError, toy_config
+
+from longrange.errors import CheckpointError, StoppedError
+from longrange.training import checkpoint as checkpoints
+from longrange.training import train
+from longrange.training.durable import damaged_part, write_whole
+
+PLAIN = ["epochs=3"]
+
+
+class SignalAt(Callback):
+    """Sends this process a signal in one batch."""
+
+    def __init__(self, number: int, epoch: int, batch: int, validation: bool = False):
+        self.number, self.where, self.validation = number, (epoch, batch), validation
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if not self.validation and (trainer.current_epoch, batch_idx) == self.where:
+            os.kill(os.getpid(), self.number)
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if self.validation and (trainer.current_epoch, batch_idx) == self.where:
+            os.kill(os.getpid(), self.number)
+
+
+def same(ours, theirs) -> bool:
+    """Curves, test metrics, best epoch and final weights, bit by bit."""
+    weights = [
+        torch.load(run.run_dir / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (ours, theirs)
+    ]
+    assert ours.history == theirs.history
+    assert ours.metrics == theirs.metrics
+    assert ours.best_epoch == theirs.best_epoch
+    return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Never stopped, by kind of training."""
+    made = {}
+
+    def of(*overrides):
+        if overrides not in made:
+            made[overrides] = train(toy_config(tmp_path_factory.mktemp("whole"), *PLAIN, *overrides))
+        return made[overrides]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("scheduler=plateau", "scheduler.patience=0"),
+        ("accumulate=2", "model.block.norm=layer"),
+        ("trainer.precision=bf16-mixed",),
+    ],
+    ids=["cosine", "plateau", "accumulated", "bf16"],
+)
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (2, 5)])
+def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(whole, tmp_path, overrides, epoch, batch):
+    reference = whole(*overrides)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM at step"):
+        train(toy_config(tmp_path, *PLAIN, *overrides), SignalAt(signal.SIGTERM, epoch, batch))
+    written = checkpoints.load(tmp_path / "checkpoints/last.ckpt")
+    assert checkpoints.batches_behind(written) in (batch + 1, batch + 2)  # the parts of a step are finished
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(train(toy_config(tmp_path, *PLAIN, *overrides, "ckpt=auto")), reference)
+
+
+def test_a_stop_in_validation_loses_the_last_step_at_most(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "BEFORE_VALIDATION_S", -1.0)
+    with pytest.raises(StoppedError, match="SIGUSR1"):
+        train(toy_config(tmp_path, *PLAIN), SignalAt(signal.SIGUSR1, 1, 0, validation=True))
+    assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/last.ckpt")) == 7  # of 8
+    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+
+
+def test_an_epoch_longer_than_the_interval_is_written_within(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY_S", -1.0)
+    cfg = toy_config(tmp_path, *PLAIN)
+    cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": 1, "batch": 4}
+    with pytest.raises(InterruptedAtError):
+        train(cfg)
+    assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/last.ckpt")) == 4
+    assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/previous.ckpt")) == 3
+    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+
+
+def test_ctrl_c_stops_after_the_step_and_the_answer_to_signals_comes_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(StoppedError) as stop:
+        train(toy_config(tmp_path, *PLAIN), SignalAt(signal.SIGINT, 0, 1))
+    assert stop.value.number == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_auto_begins_a_run_that_has_no_checkpoint(whole, tmp_path):
+    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+
+
+def stopped(tmp_path, epoch: int = 2, batch: int = 1):
+    """A run with last, previous and best checkpoints."""
+    with pytest.raises(InterruptedAtError):
+        train(toy_config(tmp_path, *PLAIN), InterruptAt(epoch, batch))
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(whole, tmp_path, damage, caplog):
+    last = stopped(tmp_path) / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    if damage == "flipped":
+        moments = torch.load(last, weights_only=True)["optimizer_states"][0]["state"][0]["exp_avg"]
+        content[content.index(moments.numpy().tobytes())] ^= 1
+    last.write_bytes({"truncated": content[:-1000], "flipped": content, "empty": b"", "foreign": b"hello"}[damage])
+    caplog.set_level(logging.INFO)
+    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    (line,) = [record.message for record in caplog.records if "trying the one before" in record.message]
+    assert str(last) in line
+    assert any(f"{last.with_name('previous.ckpt')}: going on after epoch 1/3" in r.message for r in caplog.records)
+
+
+def test_a_flipped_bit_is_not_loaded(tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save({"a": torch.arange(1000.0)}, path)
+    assert damaged_part(path) is None
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # torch does not notice
+    with pytest.raises(CheckpointError, match=r"damaged \(a/data/0 is not what was written\)"):
+        checkpoints.load(path)
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    folder = stopped(tmp_path, epoch=1)
+    for path in folder.glob("*.ckpt"):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"no good checkpoint among last\.ckpt, best\.ckpt"):
+        train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monkeypatch):
+    folder = stopped(tmp_path, epoch=1)
+    before = (folder / "last.ckpt").read_bytes()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(CheckpointError, match=r"cannot be written .No space left on device.*go on from them"):
+            train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))
+    assert (folder / "last.ckpt").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_checkpoints_hold_no_code(tmp_path):
+    stopped(tmp_path)
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
