@@ -7,23 +7,38 @@ the LevelDB log format.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
 from wandb.proto.wandb_internal_pb2 import Record
 
 BLOCK, FULL, LAST = 32768, 1, 4
+PATIENCE = 60.0  # seconds
 
 
-def records(run_folder: Path) -> Iterator[Record]:
-    """The records of a folder `offline-run-*`, in the order they were written."""
+def records(run_folder: Path) -> list[Record]:
+    """The records of a folder `offline-run-*`, in the order they were written.
+
+    wandb's own process may still be writing when a run has been finished: the record that ends the run is waited for.
+    """
     (file,) = run_folder.glob("run-*.wandb")
-    content = file.read_bytes()
-    assert content[:4] == b":W&B"
+    until = monotonic() + PATIENCE
+    found = list(_parsed(file.read_bytes()))
+    while not any(record.WhichOneof("record_type") == "exit" for record in found) and monotonic() < until:
+        sleep(0.05)
+        found = list(_parsed(file.read_bytes()))
+    return found
+
+
+def _parsed(content: bytes) -> Iterator[Record]:
+    assert content[:4] in (b":W&B", b"")
     position, pieces = 7, b""
-    while position < len(content):
+    while position + 7 <= len(content):
         if BLOCK - position % BLOCK < 7:
             position += BLOCK - position % BLOCK
             continue
         length, kind = int.from_bytes(content[position + 4 : position + 6], "little"), content[position + 6]
+        if position + 7 + length > len(content):
+            return  # being written
         pieces += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (FULL, LAST):
