@@ -180,3 +180,15 @@ def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
 def test_checkpoints_hold_no_code(tmp_path):
     stopped(tmp_path)
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_a_second_training_does_not_write_into_the_folder_of_a_first(tmp_path):
+    class Intrude(Callback):
+        """Starts another training in the same folder, from within the first."""
+
+        def on_train_start(self, trainer, pl_module):
+            with pytest.raises(CheckpointError, match="another training is writing here"):
+                train(toy_config(tmp_path, *PLAIN))
+
+    train(toy_config(tmp_path, *PLAIN), Intrude())
+    train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))

@@ -3,11 +3,13 @@
 import io
 import os
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from longrange.errors import CheckpointError
@@ -35,6 +37,28 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.unlink()
         raise
     _flush_folder(path.parent)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Within it, no other process on this file system writes a run into the folder; a killed one blocks nobody.
+
+    Raises:
+        CheckpointError: another process does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CheckpointError(
+            f"{folder}: another training is writing here; wait for its end, or leave ckpt=... out to get a "
+            "folder of its own"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def keep_previous(path: Path, previous: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 
@@ -25,6 +26,7 @@ from longrange.training.checkpoint import (
     resolve,
 )
 from longrange.training.confusion import confusion
+from longrange.training.durable import sole_writer
 from longrange.training.groups import groups_table
 from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
@@ -51,6 +53,11 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
         StoppedError: it was told to stop, and wrote a checkpoint first.
     """
     check_values(cfg)
+    with sole_writer(Path(cfg.paths.run_dir)) if rank_zero_only.rank == 0 else nullcontext():
+        return _train(cfg, watchers)
+
+
+def _train(cfg: DictConfig, watchers: Sequence[Callback]) -> Outcome:
     data = build(cfg.data)
     task = build_task(cfg, data.spec)
     stage = Stage(cfg, task) if cfg.get("pretrain") else None
