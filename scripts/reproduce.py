@@ -1,10 +1,13 @@
 """Show a published table with our runs in it, train what it lacks: see `python scripts/reproduce.py --help`."""
 
+import os
 import sys
 
 from omegaconf import DictConfig
 
 from longrange.cli import main
+
+ENVIRONMENT = os.environ.copy()  # before Hydra sets in it what is meant for the jobs of a launcher
 
 
 @main("reproduce")
@@ -14,7 +17,7 @@ def reproduce(cfg: DictConfig) -> None:
     from longrange.diagnose import group_options
     from longrange.results.reproduce import reproduce
 
-    if code := reproduce(cfg, CONFIG_DIR.parent, group_options(CONFIG_DIR, "experiment")):
+    if code := reproduce(cfg, CONFIG_DIR.parent, group_options(CONFIG_DIR, "experiment"), ENVIRONMENT):
         sys.exit(code)
 
 

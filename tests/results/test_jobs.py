@@ -4,7 +4,7 @@ import pytest
 
 from longrange.errors import ConfigError
 from longrange.results.cells import cells
-from longrange.results.jobs import Job, missing, passed_on
+from longrange.results.jobs import Job, launching, missing, passed_on
 from longrange.results.run_folder import run_folder
 from tests.results.made_up_runs import made_up_run, small_table
 
@@ -74,6 +74,11 @@ def test_what_belongs_to_the_trainings_is_passed_on():
     assert passed_on(given) == ["trainer=gpu", "paths.data=/d"]
 
 
+def test_what_a_launcher_is_told_reaches_it():
+    task, own = ["launcher=slurm", "trainer=gpu", "launcher.jobs=8"], ["hydra.mode=RUN", "+hydra.launcher.account=x"]
+    assert launching([*task, *own]) == ["launcher=slurm", "launcher.jobs=8", "+hydra.launcher.account=x"]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -97,9 +102,8 @@ def test_a_run_resumes_from_its_newest_folder_if_it_was_interrupted(tmp_path):
     for _ in range(2):
         folder = run_folder(tmp_path, "listops", "s5", 3, job.overrides, latest=False)
         assert not job.resumes(tmp_path)
-        (folder / "checkpoints").mkdir(parents=True)
+        folder.mkdir(parents=True)
         assert job.folder(tmp_path) == folder
-        (folder / "checkpoints" / "last.ckpt").touch()
         assert job.resumes(tmp_path)
         (folder / "result.json").touch()
     assert not job.resumes(tmp_path)

@@ -27,7 +27,7 @@ values = [[f"{{key}}={{value}}" for value in values.split(",")] for key, _, valu
 for overrides in map(list, product(*values)):
     own = [text for text in overrides if not text.startswith("launcher")]
     seed = int(next(text for text in own if text.startswith("seed=")).partition("=")[2])
-    folder = run_folder(Path({outputs!r}), "task", "model", seed, own, latest="ckpt=last" in own)
+    folder = run_folder(Path({outputs!r}), "task", "model", seed, own, latest="ckpt=auto" in own)
     folder.joinpath("checkpoints").mkdir(parents=True, exist_ok=True)
     print("training", *overrides)
     if seed == 11:
@@ -39,7 +39,7 @@ for overrides in map(list, product(*values)):
         raise ValueError("a bug")
     if seed == 13:
         os.kill(os.getpid(), signal.SIGKILL)
-    if seed == 14 and "ckpt=last" not in own:
+    if seed == 14 and "ckpt=auto" not in own:
         folder.joinpath("checkpoints/last.ckpt").touch()
         print("waiting")
         try:
@@ -56,7 +56,7 @@ def place(tmp_path):
     script = tmp_path / "train.py"
     source = str(ROOT / "src")
     script.write_text(SCRIPT.format(source=source, outputs=str(tmp_path / "outputs")))
-    return Workplace(script, tmp_path / "outputs", tmp_path / "logs")
+    return Workplace(script, tmp_path / "outputs", tmp_path / "logs", os.environ)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_an_interrupt_ends_the_training_in_its_own_time_and_the_rest_is_not_star
     assert attempts[1].log.read_text().endswith("saved\n")
     again = one_by_one([job(14), job(1)], place, 0.0, console)
     assert states(again) == [(14, "done"), (1, "done")]
-    assert "seed=14 ckpt=last" in again[0].log.read_text()
+    assert "seed=14 ckpt=auto" in again[0].log.read_text()
 
 
 def test_what_another_command_trains_or_has_trained_is_left_to_it(place, console):
@@ -135,13 +135,15 @@ def test_jobs_are_grouped_into_full_grids(tmp_path):
 
 
 def test_a_launcher_gets_whole_sweeps_and_each_job_has_its_state(place, console, capsys):
-    attempts = together([job(0), job(1), job(11), job(2, "text/s5")], place, 0.0, "joblib", console)
+    attempts = together(
+        [job(0), job(1), job(11), job(2, "text/s5")], place, 0.0, ["launcher=joblib", "launcher.jobs=3"], console
+    )
     assert sorted(states(attempts)) == [(0, "done"), (1, "done"), (2, "done"), (11, "failed")]
     (failed,) = [attempt for attempt in attempts if attempt.state == "failed"]
     assert failed.reason.endswith("it diverged")
     commands = [line for file in place.logs.glob("sweep-*.log") for line in file.read_text().splitlines()]
-    assert sum("-m experiment=listops/s5 seed=0,1,11 launcher=joblib" in line for line in commands) == 1
-    assert "training experiment=text/s5 seed=2 launcher=joblib" in capsys.readouterr().out
+    assert sum("-m experiment=listops/s5 seed=0,1,11 launcher=joblib launcher.jobs=3" in line for line in commands) == 1
+    assert "training experiment=text/s5 seed=2 launcher=joblib launcher.jobs=3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (600, "10 min"), (7200, "2.0 h")])

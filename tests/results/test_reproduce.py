@@ -1,6 +1,7 @@
 """scripts/reproduce.py as a whole: a training of a tiny cell, which the smoke table shows and the real one does not."""
 
 import csv
+import os
 import subprocess
 import sys
 
@@ -27,7 +28,7 @@ def composed(tmp_path, *overrides):
 
 
 def reproduction(tmp_path, *overrides):
-    return Reproduction(composed(tmp_path, *overrides), ROOT, EXPERIMENTS)
+    return Reproduction(composed(tmp_path, *overrides), ROOT, EXPERIMENTS, os.environ)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def smoke(tmp_path_factory):
     """Folder of the outputs after a smoke test of one cell, and its exit code."""
     outputs = tmp_path_factory.mktemp("outputs")
     cfg = composed(outputs, "budget=smoke", "models=[s5]", "tasks=[listops]")
-    return outputs, reproduce(cfg, ROOT, EXPERIMENTS)
+    return outputs, reproduce(cfg, ROOT, EXPERIMENTS, os.environ)
 
 
 def test_a_smoke_test_trains_and_fills_its_own_table(smoke):
@@ -80,7 +81,7 @@ def test_smoke_settings_fit_every_task_and_model(tmp_path):
 
 def test_commands_of_what_is_missing(tmp_path, capsys):
     cfg = composed(tmp_path, "run=commands", "models=[s5]", "tasks=[image]", "seeds=[0,4]", "trainer=gpu")
-    assert reproduce(cfg, ROOT, EXPERIMENTS) == 0
+    assert reproduce(cfg, ROOT, EXPERIMENTS, os.environ) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"python scripts/train.py experiment=image/s5 paths.outputs={tmp_path} trainer=gpu seed={seed}"
         for seed in (0, 4)
@@ -98,7 +99,7 @@ def test_commands_of_what_is_missing(tmp_path, capsys):
 )
 def test_mistakes_are_refused_before_anything_runs(tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        reproduce(composed(tmp_path, *overrides), ROOT, EXPERIMENTS)
+        reproduce(composed(tmp_path, *overrides), ROOT, EXPERIMENTS, os.environ)
     assert not list(tmp_path.iterdir())
 
 

@@ -27,8 +27,10 @@ RECORD = {
     "n_parameters": 5,
     "protocol": "heldout",
     "hardware": {"cpu": "CPU", "cores": 2, "gpu": None},
+    "processes": 1,
+    "resumed_from": None,
     "config": {
-        "trainer": {"accelerator": "cpu", "devices": 1},
+        "trainer": {"accelerator": "cpu"},
         "name": {"overrides": ["experiment=smnist/s4d_legs", "paths.data=/home/me", "seed=3"]},
     },
 }
@@ -51,21 +53,23 @@ def test_a_row_holds_what_the_record_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trainer", "gpus", "device"),
-    [
-        ({"accelerator": "gpu", "devices": 4}, 4, "GPU"),
-        ({"accelerator": "auto", "devices": "auto"}, 1, "GPU"),
-        ({"accelerator": "cpu", "devices": 4}, 0, "CPU, 2 cores"),
-    ],
+    ("accelerator", "gpus", "device"), [("gpu", 4, "GPU"), ("auto", 4, "GPU"), ("cpu", 0, "CPU, 2 cores")]
 )
-def test_the_device_is_what_computed_the_run(tmp_path, trainer, gpus, device):
-    config = RECORD["config"] | {"trainer": trainer}
-    row = row_of(written(tmp_path, config=config, hardware={"cpu": "CPU", "cores": 2, "gpu": "GPU"}))
+def test_the_device_is_what_computed_the_run(tmp_path, accelerator, gpus, device):
+    config = RECORD["config"] | {"trainer": {"accelerator": accelerator}}
+    row = row_of(written(tmp_path, config=config, processes=4, hardware={"cpu": "CPU", "cores": 2, "gpu": "GPU"}))
     assert (row["gpus"], row["device"]) == (gpus, device)
 
 
-def test_a_pretrained_run_says_so(tmp_path):
-    assert row_of(written(tmp_path, pretrain="masked"))["pretrain"] == "masked"
+def test_a_pretrained_run_says_so_and_counts_its_time(tmp_path):
+    row = row_of(written(tmp_path, pretrain="masked", pretraining={"wall_s": 60.0}))
+    assert (row["pretrain"], row["minutes"]) == ("masked", 2.5)
+
+
+@pytest.mark.parametrize(("resumed_from", "told"), [(None, False), ("checkpoints/last.ckpt", True)])
+def test_a_run_that_was_resumed_says_so(tmp_path, resumed_from, told):
+    config = RECORD["config"] | {"name": {"overrides": ["seed=3", "ckpt=auto"]}}
+    assert row_of(written(tmp_path, config=config, resumed_from=resumed_from))["command"].endswith("ckpt=auto") == told
 
 
 def test_rows_are_appended_once(tmp_path):

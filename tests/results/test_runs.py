@@ -50,7 +50,9 @@ def test_what_is_trained_is_another_setting(override):
 
 
 def test_a_record_tells_what_a_table_needs(tmp_path):
-    record(tmp_path / "run", "model.n_layers=2", "ckpt=last", dirty=True, pretrain="masked", commit=None)
+    record(
+        tmp_path / "run", "model.n_layers=2", "ckpt=last", dirty=True, pretrain="masked", commit=None, resumed_from="x"
+    )
     (run,) = read_runs([], tmp_path)
     assert (run.experiment, run.pretrain, run.seed, run.test) == ("smnist/s4d_legs", "masked", 3, 0.9712)
     assert (run.changes, run.resumed, run.dirty, run.commit) == (("model.n_layers=2",), True, True, None)

@@ -1,5 +1,6 @@
 """What is missing in a table, as trainings to start: their command lines, and what there is of them on disk."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,9 +61,18 @@ class Job:
         return max(folders, key=lambda folder: int(folder.suffix[1:] or 1), default=None)
 
     def resumes(self, outputs: Path) -> bool:
-        """Whether it was interrupted after an epoch at least, and not finished."""
+        """Whether it has begun and not finished."""
         folder = self.folder(outputs)
-        return folder is not None and not (folder / "result.json").exists() and any(folder.rglob("last.ckpt"))
+        return folder is not None and not (folder / "result.json").exists()
+
+
+def launching(overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose a launcher and tell it what to do.
+
+    Args:
+        overrides: of scripts/reproduce.py, those of Hydra's own configuration among them.
+    """
+    return [override for override in overrides if re.match(r"\+*(launcher[.=]|hydra\.launcher\.)", override)]
 
 
 def passed_on(overrides: Sequence[str]) -> list[str]:

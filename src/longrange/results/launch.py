@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,13 @@ class Workplace:
         script: scripts/train.py.
         outputs: folder of their runs.
         logs: folder of what they print, and of the locks.
+        environment: environment variables of their processes.
     """
 
     script: Path
     outputs: Path
     logs: Path
+    environment: Mapping[str, str]
 
     def command(self, job: Job) -> list[str]:
         """The command line of a training, which goes on where it was interrupted."""
@@ -64,7 +66,7 @@ class Workplace:
 
 def resume(job: Job, outputs: Path) -> list[str]:
     """What its command line needs to go on."""
-    return ["ckpt=last"] if job.resumes(outputs) else []
+    return ["ckpt=auto"] if job.resumes(outputs) else []
 
 
 def one_by_one(jobs: Sequence[Job], place: Workplace, since: float, console: Console) -> list[Attempt]:
@@ -88,14 +90,16 @@ def one_by_one(jobs: Sequence[Job], place: Workplace, since: float, console: Con
     return attempts + [Attempt(job, "not started") for job in jobs[len(attempts) :]]
 
 
-def together(jobs: Sequence[Job], place: Workplace, since: float, launcher: str, console: Console) -> list[Attempt]:
+def together(
+    jobs: Sequence[Job], place: Workplace, since: float, launcher: Sequence[str], console: Console
+) -> list[Attempt]:
     """Hand every job to one of Hydra's launchers, in as few sweeps as there are kinds of command lines.
 
     Args:
         jobs: what to train.
         place: where.
         since: when the list of jobs was made; what was finished later is done.
-        launcher: option of configs/launcher.
+        launcher: overrides that choose it.
         console: shows what the sweeps print.
     """
     with ExitStack() as stack:
@@ -110,12 +114,12 @@ def together(jobs: Sequence[Job], place: Workplace, since: float, launcher: str,
 
 
 def _sweep(
-    jobs: Sequence[Job], place: Workplace, since: float, launcher: str, console: Console, file: Path
+    jobs: Sequence[Job], place: Workplace, since: float, launcher: Sequence[str], console: Console, file: Path
 ) -> list[Attempt]:
-    command = [sys.executable, str(place.script), "-m", *_swept(jobs, place.outputs), f"launcher={launcher}"]
-    console.print(f"{len(jobs)} trainings through launcher={launcher}; log: {file}", highlight=False, soft_wrap=True)
+    command = [sys.executable, str(place.script), "-m", *_swept(jobs, place.outputs), *launcher]
+    console.print(f"{len(jobs)} trainings, {' '.join(launcher)}; log: {file}", highlight=False, soft_wrap=True)
     began = perf_counter()
-    code, lines = _watched(command, file, lambda line: console.out(line, end="", highlight=False))
+    code, lines = _watched(command, file, place, lambda line: console.out(line, end="", highlight=False))
     seconds = perf_counter() - began
     return [_of_sweep(job, place, since, code, lines, seconds, file) for job in jobs]
 
@@ -154,10 +158,12 @@ def duration(seconds: float) -> str:
 
 def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) -> Attempt:
     file, command, began = place.logs / f"{job.file}.log", place.command(job), perf_counter()
-    going_on = ", going on" if "ckpt=last" in command else ""
+    going_on = ", going on" if "ckpt=auto" in command else ""
     console.print(f"{place_in_row}  {job.label}{going_on}; log: {file}", highlight=False, soft_wrap=True)
     with console.status("starting") as status:
-        code, lines = _watched(command, file, lambda line: status.update(Text(line.strip()[: console.width - 4])))
+        code, lines = _watched(
+            command, file, place, lambda line: status.update(Text(line.strip()[: console.width - 4]))
+        )
     seconds = perf_counter() - began
     if code is None:
         return Attempt(job, "interrupted", seconds, log=file)
@@ -171,7 +177,9 @@ def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) ->
     return attempt
 
 
-def _watched(command: list[str], file: Path, show: Callable[[str], None]) -> tuple[int | None, list[str]]:
+def _watched(
+    command: list[str], file: Path, place: Workplace, show: Callable[[str], None]
+) -> tuple[int | None, list[str]]:
     """Run a command, each line it prints into a file and to `show`; its exit code (None after an interrupt) and lines.
 
     The command has a session of its own, so that Ctrl-C reaches it once, from here, and it ends in its own time.
@@ -187,7 +195,7 @@ def _watched(command: list[str], file: Path, show: Callable[[str], None]) -> tup
             text=True,
             errors="replace",
             start_new_session=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env={**place.environment, "PYTHONUNBUFFERED": "1"},
         )
         try:
             for line in process.stdout:

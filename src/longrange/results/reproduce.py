@@ -1,7 +1,7 @@
 """What scripts/reproduce.py does: fill a table with the runs there are, train what is missing, show it and write it."""
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import time
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from longrange.errors import ConfigError
 from longrange.results.cells import Cells, cells, with_pretrained
-from longrange.results.jobs import Job, missing, passed_on
+from longrange.results.jobs import Job, launching, missing, passed_on
 from longrange.results.launch import Attempt, Workplace, one_by_one, print_attempts, resume, together
 from longrange.results.layout import layout
 from longrange.results.runs import Run, read_runs
@@ -29,13 +29,14 @@ class Reproduction:
         cfg: as composed from configs/reproduce.yaml.
         repository: its folder, which holds scripts/train.py and results/runs.csv.
         experiments: names of all settings in configs/experiment.
+        environment: environment variables of the trainings.
 
     Raises:
         ConfigError: impossible values.
     """
 
-    def __init__(self, cfg: DictConfig, repository: Path, experiments: Collection[str]):
-        self.cfg, self.repository, self.experiments = cfg, repository, experiments
+    def __init__(self, cfg: DictConfig, repository: Path, experiments: Collection[str], environment: Mapping[str, str]):
+        self.cfg, self.repository, self.experiments, self.environment = cfg, repository, experiments, environment
         self.plain = Table.from_config(cfg.name.table, OmegaConf.to_container(cfg.table))
         self.smoke = cfg.budget.name == "smoke"
         self.outputs = Path(cfg.budget.outputs)
@@ -83,9 +84,10 @@ class Reproduction:
             console: where to say how it goes.
         """
         logs = self.outputs / "tables" / self.plain.name / "logs"
-        place = Workplace(self.repository / "scripts" / "train.py", self.outputs, logs)
-        if self.cfg.name.launcher:
-            return together(jobs, place, since, self.cfg.name.launcher, console)
+        place = Workplace(self.repository / "scripts" / "train.py", self.outputs, logs, self.environment)
+        if self.cfg.name.launcher != "local":
+            launcher = launching([*self.cfg.name.overrides, *self.cfg.name.launching])
+            return together(jobs, place, since, launcher, console)
         return one_by_one(jobs, place, since, console)
 
     def show(self, console: Console) -> list[Path]:
@@ -105,19 +107,20 @@ class Reproduction:
         return shlex.join(["python", "scripts/train.py", *job.overrides, *resume(job, self.outputs)])
 
 
-def reproduce(cfg: DictConfig, repository: Path, experiments: Collection[str]) -> int:
+def reproduce(cfg: DictConfig, repository: Path, experiments: Collection[str], environment: Mapping[str, str]) -> int:
     """Show a table, and before that train what it lacks where `run=missing`; or print the commands.
 
     Args:
         cfg: as composed from configs/reproduce.yaml.
         repository: its folder.
         experiments: names of all settings.
+        environment: environment variables of the trainings.
     Returns:
         The exit code: 0, 1 where a training failed, 130 after an interrupt.
     """
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # in a file or a pipe one line a row
-    table, since = Reproduction(cfg, repository, experiments), time()
+    table, since = Reproduction(cfg, repository, experiments, environment), time()
     jobs, attempts = table.jobs(), []
     if cfg.run == "commands":
         for job in jobs:
@@ -127,7 +130,9 @@ def reproduce(cfg: DictConfig, repository: Path, experiments: Collection[str]) -
         attempts = table.train(jobs, since, console)
     for file in table.show(console):
         console.print(str(file), soft_wrap=True, highlight=False)
-    if cfg.run is None:
+    if not jobs:
+        console.print("nothing is missing", highlight=False)
+    elif cfg.run is None:
         console.print(f"{len(jobs)} trainings are missing; run=missing starts them", highlight=False)
     return _conclusion(attempts, console)
 

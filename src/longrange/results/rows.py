@@ -69,27 +69,33 @@ def row_of_record(record: dict[str, Any]) -> dict[str, Any]:
         "pretrain": record.get("pretrain") or "",
         "test": round(record["metrics"]["test"][metric], 4),
         "baseline": round(record["baseline"], 4),
-        "minutes": round(record["wall_s"] / 60, 1),
+        "minutes": round((record["wall_s"] + _seconds_before(record)) / 60, 1),
         "gpus": gpus,
         "device": hardware["gpu"] if gpus else f"{hardware['cpu']}, {hardware['cores']} cores",
         "commit": (record["commit"] or "")[:12],
         "finished": record["finished"][:10],
-        "command": shlex.join(["scripts/train.py", *_without_paths(record["config"]["name"]["overrides"])]),
+        "command": shlex.join(["scripts/train.py", *_telling(record)]),
     }
     return {column: values[column] for column in COLUMNS}
 
 
 def _gpus(record: dict[str, Any]) -> int:
     """How many GPUs computed the run; those of a machine are no part of a run on its CPU."""
-    trainer = record["config"]["trainer"]
-    if record["hardware"]["gpu"] is None or trainer["accelerator"] == "cpu":
+    if record["hardware"]["gpu"] is None or record["config"]["trainer"]["accelerator"] == "cpu":
         return 0
-    return trainer["devices"] if isinstance(trainer["devices"], int) else 1
+    return record.get("processes", 1)
 
 
-def _without_paths(overrides: list[str]) -> list[str]:
-    """Without what says where one machine keeps its files."""
-    return [override for override in overrides if not override.lstrip("+~").startswith("paths")]
+def _seconds_before(record: dict[str, Any]) -> float:
+    """Of the pretraining."""
+    stage = record.get("pretraining")
+    return stage["wall_s"] if stage else 0.0
+
+
+def _telling(record: dict[str, Any]) -> list[str]:
+    """The overrides without what says where one machine keeps its files, or to go on where there was nothing before."""
+    keys = ("paths",) if record.get("resumed_from") else ("paths", "ckpt")
+    return [text for text in record["config"]["name"]["overrides"] if not text.lstrip("+~").startswith(keys)]
 
 
 def add_row(record: Path, table: Path) -> dict[str, Any]:

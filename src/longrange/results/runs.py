@@ -65,6 +65,13 @@ class Run:
     smoke: bool
     origin: Path
 
+    @property
+    def code(self) -> str:
+        """The commit, for people."""
+        if self.commit is None:
+            return "unknown"
+        return f"{self.commit}, changed" if self.dirty else self.commit
+
 
 def setting_changes(overrides: Iterable[str]) -> tuple[str, ...]:
     """The overrides that change what is trained or how, as opposed to where, how watched and on what.

@@ -65,8 +65,7 @@ def _runs(runs: tuple[Run, ...]) -> Grid:
         grid.add_column(heading, overflow="fold")
     for run in runs:
         name = " + ".join(filter(None, [run.experiment, run.pretrain]))
-        commit = f"{(run.commit or 'unknown')[:12]}{', changed' if run.dirty else ''}"
         device = f"{run.gpus} x {run.device}" if run.gpus else run.device
-        cells = [name, run.seed, run.test, run.protocol, f"{run.hours:.2f}", device, commit, run.origin]
+        cells = [name, run.seed, run.test, run.protocol, f"{run.hours:.2f}", device, run.code, run.origin]
         grid.add_row(*(Rich(str(cell)) for cell in cells))
     return grid

@@ -91,9 +91,8 @@ def comma_separated(table: Table, found: Cells) -> str:
 
 
 def _run(run: Run) -> list[str]:
-    commit = f"{run.commit or 'unknown'}{', changed' if run.dirty else ''}"
     cells = (run.experiment, run.pretrain or "", run.seed, run.test, run.protocol, f"{run.hours:.2f}", run.gpus)
-    return [str(cell) for cell in (*cells, run.device, commit)]
+    return [str(cell) for cell in (*cells, run.device, run.code)]
 
 
 def _record(table: Table, cell: Cell) -> dict[str, object]:
