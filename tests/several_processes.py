@@ -53,7 +53,8 @@ def _serve(rank: int, pipe: Connection, meeting: Path) -> None:
     """Answer calls."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=PROCESSES)
-    os.environ["LOCAL_RANK"] = str(rank)  # tells Lightning that its processes are there already
+    # Lightning need not start them.
+    os.environ.update(LOCAL_RANK=str(rank), WORLD_SIZE=str(PROCESSES))
     while True:
         function, arguments = pipe.recv()
         try:

@@ -11,7 +11,20 @@ import longrange
 
 ROOT = Path(longrange.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEVELS = ["errors", "ssm", "kernels", "layers", "models", "data", "training", "results", "diagnose", "cli"]
+LEVELS = [
+    "errors",
+    "ranks",
+    "ssm",
+    "kernels",
+    "layers",
+    "models",
+    "data",
+    "training",
+    "results",
+    "diagnose",
+    "cli",
+    "tuning",
+]
 USABLE_ALONE = {"ssm", "kernels", "layers", "models"}
 # The second Lightning namespace has equal names but other classes; the others do not install beside a current torch.
 NEVER = {"lightning", "torchtext", "torchaudio", "pykeops"}

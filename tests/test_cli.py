@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra.errors import InstantiationException
+from hydra.errors import InstantiationException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 import longrange.cli
+from longrange import diagnose
 from longrange.cli import CONFIG_DIR, compose, main
-from longrange.errors import DataError
+from longrange.errors import DataError, DivergedError
 
 SCRIPTS = sorted((CONFIG_DIR.parent / "scripts").glob("*.py"))
 HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "numba")
@@ -72,7 +73,7 @@ def only_line(capsys) -> str:
         ("model.n_layers=${sede}", "Interpolation key 'sede' not found"),
         ("hydra.run.dri=x", "hydra.run.dri: no such key; nearest: hydra.run.dir"),
         ("hydra.job.num=many", "'many' of type 'str' could not be converted to Integer"),
-        ("ckpt=last", "this command has not run yet"),
+        ("resume=last", "this command has not run yet"),
     ],
 )
 def test_a_mistyped_command_gets_one_line(type_command, capsys, argument, told):
@@ -177,14 +178,14 @@ def test_a_failing_job_of_a_sweep_does_not_stop_the_others(type_command, capsys)
 def test_jobs_of_a_sweep_write_where_single_runs_would(type_command):
     seen = []
     type_command(lambda cfg: seen.append(cfg.paths.run_dir), "-m", "experiment=quickstart", "seed=0,1")
-    type_command(lambda cfg: seen.append(cfg.paths.run_dir), "experiment=quickstart", "seed=1", "ckpt=last")
+    type_command(lambda cfg: seen.append(cfg.paths.run_dir), "experiment=quickstart", "seed=1", "resume=last")
     assert seen[1] == seen[2] != seen[0]
 
 
 def test_a_sweep_resumes_the_jobs_that_have_run(type_command):
     seen = []
     type_command(nothing, "seed=1")
-    type_command(lambda cfg: seen.append(cfg.seed), "-m", "ckpt=last", "seed=0,1")
+    type_command(lambda cfg: seen.append(cfg.seed), "-m", "resume=last", "seed=0,1")
     assert seen == [0, 1]
 
 
@@ -208,8 +209,8 @@ def test_an_interrupt_says_how_to_go_on(type_command, capsys, interrupt, stage):
         checkpoint.touch()
         interrupt()
 
-    assert type_command(task, "experiment=quickstart", "ckpt=old.ckpt") == 130
-    told = "go on from the last checkpoint with: python scripts/train.py experiment=quickstart ckpt=last"
+    assert type_command(task, "experiment=quickstart", "resume=old.ckpt") == 130
+    told = "go on from the last checkpoint with: python scripts/train.py experiment=quickstart resume=auto"
     assert only_line(capsys) == f"interrupted; {told}"
 
 
@@ -220,7 +221,7 @@ def test_an_interrupt_without_a_checkpoint_says_so(type_command, capsys):
 
 def test_an_interrupt_before_the_run_says_so(type_command, capsys, monkeypatch):
     monkeypatch.setattr(longrange.cli, "run_folder", lambda *_, **__: plain_interrupt())
-    assert type_command(nothing) == 130
+    assert type_command(nothing, "seed=1234") == 130  # a command whose folder nobody has asked for
     assert only_line(capsys).startswith("interrupted before the run began")
 
 
@@ -251,3 +252,58 @@ def test_compose_resolves_without_a_command_line(tmp_path):
     assert cfg.paths.run_dir == str(tmp_path)
     assert cfg.name.experiment == "listops/s5"
     assert "hydra" not in cfg
+
+
+def test_another_process_of_a_training_leaves_nothing_in_the_outputs(type_command, monkeypatch, tmp_path):
+    """It cannot know whether the first one has made the run's folder already."""
+    monkeypatch.setenv("RANK", "1")
+    seen = []
+    type_command(lambda cfg: seen.append(Path(cfg.paths.run_dir)), "seed=7")
+    assert seen[0].is_dir()
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("resume", ["auto", "last"])
+def test_all_processes_go_on_with_the_same_run(type_command, monkeypatch, resume):
+    seen = []
+    type_command(lambda cfg: seen.append(cfg.paths.run_dir), "seed=8")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        type_command(lambda cfg: seen.append(cfg.paths.run_dir), "seed=8", f"resume={resume}")
+    assert len(set(seen)) == 1
+
+
+def test_another_process_says_which_it_is(type_command, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert type_command(lambda cfg: refuse()) == 2
+    assert only_line(capsys).startswith("error: process 1: basic_train.tsv")
+
+
+@pytest.mark.parametrize(("error", "ran"), [(DataError("gone"), [0]), (DivergedError("nan"), [0, 1])])
+def test_a_sweep_of_several_processes_goes_on_only_if_all_know_that_a_job_has_ended(
+    type_command, monkeypatch, error, ran
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    begun = []
+
+    def task(cfg):
+        begun.append(cfg.seed)
+        raise error
+
+    assert type_command(task, "-m", "seed=0,1") == 2
+    assert begun == ran
+
+
+@pytest.mark.parametrize(("plugin", "launcher"), [("joblib", "joblib"), ("submitit_slurm", "slurm"), ("ray", "ray")])
+def test_a_launcher_that_is_not_installed_gets_one_line(plugin, launcher):
+    error = MissingConfigException("Could not find it", missing_cfg_file=f"hydra/launcher/{plugin}")
+    told = diagnose.composition_error(error, CONFIG_DIR, "train", ["-m", f"launcher={launcher}"])
+    assert told == f"launcher={launcher}: not installed; pip install 'longrange[{launcher}]'"
+
+
+def test_the_loss_of_another_process_gets_one_line(type_command, capsys):
+    def task(cfg):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:6037")
+
+    assert type_command(task) == 2
+    assert only_line(capsys) == "error: another process of this training has ended, and says why itself"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longrange.cli import CONFIG_DIR, compose
+from longrange.cli import CONFIG_DIR, compose, opened
 
 ROOT = CONFIG_DIR.parent
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,10 @@ def test_commands_compose(command):
     _, script, *arguments = shlex.split(command)
     assert (ROOT / script).is_file()
     overrides = [argument.partition(",")[0] for argument in arguments if not argument.startswith("-")]
-    compose(Path(script).stem, overrides)
+    for launcher in [override for override in overrides if override.startswith("launcher=")]:  # needs a package
+        assert (CONFIG_DIR / "launcher" / f"{launcher.partition('=')[2]}.yaml").is_file()
+        overrides.remove(launcher)
+    compose(Path(script).stem, opened(overrides) if script.endswith("evaluate.py") else overrides)
 
 
 @pytest.mark.parametrize("command", commands("make "))

@@ -3,14 +3,17 @@
 A script is a function of a composed configuration under `@main("<config>")`. What is slow to import (torch, Lightning,
 datasets) it imports inside that function, so that `--help` and mistyped commands answer at once.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed line explains, 130 interrupted.
+Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed line explains, 75 stopped by SIGTERM or
+SIGUSR1 after a checkpoint, 130 interrupted.
 """
 
 import functools
 import itertools
+import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import textwrap
 import traceback
@@ -28,26 +31,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from longrange import diagnose
-from longrange.errors import CheckpointError, ConfigError, LongrangeError
+from longrange.errors import CheckpointError, ConfigError, DivergedError, LongrangeError, StoppedError
+from longrange.ranks import process_count, process_rank
 from longrange.results import sweep
-from longrange.results.run_folder import run_folder
+from longrange.results.gpus import own_gpu
+from longrange.results.run_folder import run_folder, scratch_folder
+from longrange.results.sweep import JobFailedError
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 
+EXIT_AGAIN = 75  # what sysexits.h calls a temporary failure: start the same command again
+
 Task = Callable[[DictConfig], Any]
-
-
-class JobFailedError(Exception):
-    """A sweep's job that failed; its message is printed already.
-
-    Args:
-        code: exit code.
-        reason: of the failure, one line.
-    """
-
-    def __init__(self, code: int, reason: str):
-        super().__init__(code, reason)
-        self.code, self.reason = code, reason
 
 
 def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Callable[[], None]]:
@@ -65,14 +60,19 @@ def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Calla
         def command() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print; the wording is done here
             if open_keys:
-                sys.argv[1:] = [re.sub(r"^(?=\w+\.[\w.]+=)", "++", argument) for argument in sys.argv[1:]]
-            register_resolvers()
+                sys.argv[1:] = opened(sys.argv[1:])
+            _run_folder.cache_clear()
             run = hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(_job(task))
             _exit_with_one_line(run, config_name)
 
         return command
 
     return decorate
+
+
+def opened(arguments: Sequence[str]) -> list[str]:
+    """Overrides that may set keys which the configuration lacks: values in groups get Hydra's `++`."""
+    return [re.sub(r"^(?=\w+\.[\w.]+=)", "++", argument) for argument in arguments]
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path = ".") -> DictConfig:
@@ -85,7 +85,6 @@ def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path
     Returns:
         The configuration without Hydra's own part.
     """
-    register_resolvers()
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of the job that calls, if one does
     try:
         with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
@@ -103,21 +102,24 @@ def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path
     return resolved
 
 
-def register_resolvers() -> None:
+def _register_resolvers() -> None:
     """The interpolations that configs/ uses beside Hydra's own."""
-    # Hydra and Lightning ask for the run's folder again after it exists; within a process the answer must not change.
-    OmegaConf.register_new_resolver("run_folder", functools.cache(_run_folder), replace=True)
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("config_groups", _config_groups, replace=True)
+    OmegaConf.register_new_resolver("own_gpu", own_gpu, replace=True)
 
 
-def _run_folder(outputs: str, task: str, layer: str, seed: Any, ckpt: str | None, overrides: Sequence[str]) -> str:
+# Hydra and Lightning ask for the run's folder again after it exists; within a command the answer must not change.
+@functools.cache
+def _run_folder(outputs: str, task: str, layer: str, seed: Any, resume: str | None, overrides: Sequence[str]) -> str:
     folder = functools.partial(run_folder, Path(outputs), task, layer, seed, list(overrides))
-    try:
-        return str(folder(latest=ckpt == "last").absolute())
-    except CheckpointError:
-        if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            raise
-        return str(folder(latest=False).absolute())  # the training of this job reports it, and the sweep goes on
+    if resume in ("auto", "last"):
+        try:
+            return str(folder(latest=True).absolute())
+        except CheckpointError:
+            if resume == "last" and HydraConfig.get().mode is not RunMode.MULTIRUN:
+                raise  # in a sweep the training of this job reports it, and the others go on
+    return scratch_folder().name if process_rank() > 0 else str(folder(latest=False).absolute())
 
 
 def _config_groups(*groups: str) -> str:
@@ -171,8 +173,8 @@ def _how_to_go_on(cfg: DictConfig) -> str:
     folders = [Path(OmegaConf.select(cfg, "paths.run_dir", default="."), stage) for stage in ("", "pretrain")]
     if not any((folder / "checkpoints" / "last.ckpt").exists() for folder in folders):
         return "there is no checkpoint to go on from, start it again with the same command"
-    arguments = [argument for argument in sys.argv if not argument.startswith("ckpt=")]
-    return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'ckpt=last'])}"
+    arguments = [argument for argument in sys.argv if not argument.startswith("resume=")]
+    return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'resume=auto'])}"
 
 
 def _job(task: Task) -> Task:
@@ -180,6 +182,8 @@ def _job(task: Task) -> Task:
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
+        if process_rank() > 0:
+            logging.disable(logging.INFO)  # the first process says it
         try:
             return task(_complete(cfg))
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -188,13 +192,24 @@ def _job(task: Task) -> Task:
                 raise
             sys.stderr.write(f"interrupted; {_how_to_go_on(cfg)}\n")
             sys.exit(130)
+        except StoppedError as stop:
+            sys.stderr.write(f"{stop}; {_how_to_go_on(cfg)}\n")
+            sys.exit(130 if stop.number == signal.SIGINT else EXIT_AGAIN)
         except Exception as error:
             code, reason = _report(error)
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
+            if HydraConfig.get().mode is RunMode.MULTIRUN and _fails_alike(error):
                 raise JobFailedError(code, reason) from None  # Hydra runs the other jobs first
             sys.exit(code)
 
     return job
+
+
+def _fails_alike(error: Exception) -> bool:
+    """Whether a sweep can go on: one process can, and several if they all know that this job has ended.
+
+    Otherwise one would begin the next job while others wait in this one, and average gradients of different models.
+    """
+    return process_count() == 1 or isinstance(error, DivergedError)
 
 
 def _complete(cfg: DictConfig) -> DictConfig:
@@ -209,9 +224,9 @@ def _report(error: Exception) -> tuple[int, str]:
     """Write one line for a mistake, the traceback for a bug; return the exit code and what went wrong in one line."""
     overrides = HydraConfig.get().overrides.task
     line = diagnose.run_error(error, CONFIG_DIR, HydraConfig.get().job.config_name, overrides)
-    prefix = ""
+    prefix = f"process {process_rank()}: " if process_rank() > 0 else ""
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        prefix = f"job {HydraConfig.get().job.num} ({' '.join(overrides)}): "
+        prefix += f"job {HydraConfig.get().job.num} ({' '.join(overrides)}): "
     if line is None:
         if prefix:
             sys.stderr.write(f"{prefix}\n")
@@ -223,3 +238,6 @@ def _report(error: Exception) -> tuple[int, str]:
 
 def _write_error(line: str) -> None:
     sys.stderr.write(f"error: {' '.join(line.split())}\n")
+
+
+_register_resolvers()  # with the module, which the processes of launchers import before they look at a configuration

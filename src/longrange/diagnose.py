@@ -15,13 +15,20 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from longrange.errors import LongrangeError, nearest
 
 _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+# Hydra's plugins by the launcher and the extra requirement that need them.
+_LAUNCHERS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+}
 
 
 def composition_error(error: Exception, config_dir: Path, config_name: str, arguments: Sequence[str]) -> str:
@@ -39,6 +46,8 @@ def composition_error(error: Exception, config_dir: Path, config_name: str, argu
     refused = None if isinstance(error, HydraException) else _find_cause(error, OSError)
     if refused is not None:
         return f"cannot write to {refused.filename}: {refused.strerror}; choose another folder with paths.outputs=..."
+    if isinstance(error, MissingConfigException) and (launcher := _LAUNCHERS.get(error.missing_cfg_file or "")):
+        return f"launcher={launcher}: not installed; pip install 'longrange[{launcher}]'"
     parsed, _ = get_args_parser().parse_known_args(list(arguments))
     with _hydra(config_dir):
         found = next(_mistakes(parsed.overrides, parsed.config_name or config_name, config_dir, parsed.multirun), None)
@@ -60,8 +69,8 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
         return str(mistake)
     if isinstance(error, OmegaConfBaseException):
         return _in_hydras_words(error)
-    if isinstance(error, OSError) and error.errno in _STORAGE_REFUSES:
-        return f"cannot write to {error.filename or 'the disk'}: {error.strerror}"
+    if machine := _trouble_of_the_machine(error):
+        return machine
     cause = error.__cause__ if isinstance(error, InstantiationException) else error
     if isinstance(cause, TypeError | ValueError):
         with _hydra(config_dir):
@@ -70,6 +79,14 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
             return f"{mistyped} ({cause})"
     if _refused_arguments(cause) or str(error).startswith("Error locating target"):
         return _in_hydras_words(error)
+    return None
+
+
+def _trouble_of_the_machine(error: Exception) -> str | None:
+    if isinstance(error, OSError) and error.errno in _STORAGE_REFUSES:
+        return f"cannot write to {error.filename or 'the disk'}: {error.strerror}"
+    if isinstance(error, RuntimeError) and "Connection closed by peer" in str(error):
+        return "another process of this training has ended, and says why itself"
     return None
 
 

@@ -36,6 +36,7 @@ def test_gaps_in_ts_files_are_not_filled(tmp_path):
     read = read_ts([path])
     np.testing.assert_array_equal(read.inputs, inputs)
     np.testing.assert_array_equal(read.targets[:, 0], targets)
+    assert lines[-1].endswith(":"), "the very last cell is empty"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,8 @@ def test_gaps_in_ts_files_are_not_filled(tmp_path):
     [
         (b"0.5,", b"zero,", r"x\.ts, line 6: invalid value 'zero'"),
         (b"0.5,", b"", r"x\.ts, line 6: 3999:4000:1 values, not 4000:4000:1 values"),
+        (b"0.5,", b"0.5\r,", r"x\.ts, line 6: invalid value '0\.5r'"),
+        (b"0.5,", b'"0.5,', r"x\.ts, line 6: invalid value '\"0\.5'"),
         (b":60.0", b"", r"x\.ts, line 6: 4000:4000 values, not 4000:4000:1 values"),
         (b":60.0", b":60.0,1", r"x\.ts, line 6: 4000:4000:2 values, not"),
     ],

@@ -145,10 +145,10 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def recorded(epochs: int, folder: Path, ckpt: Path | None = None) -> list[list[int]]:
+def recorded(epochs: int, folder: Path, resume: Path | None = None) -> list[list[int]]:
     recorder, quiet = Recorder(), {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", enable_checkpointing=False, limit_val_batches=0, **quiet)
-    trainer.fit(recorder, Uneven(batch_size=2, seed=3, bucket=True), ckpt_path=ckpt)
+    trainer.fit(recorder, Uneven(batch_size=2, seed=3, bucket=True), ckpt_path=resume)
     trainer.save_checkpoint(folder / f"{epochs}.ckpt")
     return recorder.seen
 

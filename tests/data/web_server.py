@@ -1,9 +1,12 @@
 """A web server on this machine that behaves and misbehaves as told."""
 
+import contextlib
 import hashlib
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 CONTENT = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(8192))  # 256 KiB that repeat nowhere
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -15,7 +18,8 @@ class WebServer(ThreadingHTTPServer):
     Attributes:
         content: what is served.
         plan: how the next answers go wrong, first ones first: an HTTP status, "cut" or "stall" (half of what is left,
-            then the end or nothing more), "shifted" (another part than asked for); afterwards all goes well.
+            then the end or nothing more), "shifted" (another part than asked for), one of `_Handler.troubles`;
+            afterwards all goes well.
         ranges: whether parts can be asked for.
         marked: whether answers carry a mark of the file's version.
         asked: the Range header of every request, None where there was none.
@@ -49,6 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(trouble, int):
             self.send_error(trouble)
             return
+        if trouble in self.troubles:
+            self.troubles[trouble](self)
+            return
         start = self._start()
         if start >= len(web.content):
             self.send_response(416)
@@ -56,6 +63,44 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self._send(start, trouble)
+
+    def _raw(self, *pieces: bytes, pause: float = 0.02) -> None:
+        """Send bytes as they are, slowly; until the other side has had enough."""
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                self.wfile.write(piece)
+                if self.server.over.wait(pause):
+                    return
+        self.close_connection = True
+
+    def _head(self, **headers: str) -> bytes:
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode()
+
+    def _moved(self, place: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", place)
+        self.end_headers()
+
+    troubles: ClassVar[dict[str, Callable[["_Handler"], None]]] = {
+        "silence": lambda self: self.server.over.wait(),
+        "garbage": lambda self: self._raw(CONTENT[:2000]),
+        "long line": lambda self: self._raw(b"HTTP/1.1 200 " + b"O" * 200_000 + b"\r\n\r\n"),
+        "trickling head": lambda self: self._raw(*(bytes([byte]) for byte in self._head(X_Long="x" * 10_000))),
+        "trickle": lambda self: self._raw(self._head(Content_Length="262144"), *([b"x"] * 10_000)),
+        "endless": lambda self: self._raw(self._head(), *([CONTENT] * 10_000), pause=0),
+        "promises more": lambda self: self._raw(self._head(Content_Length="262145"), CONTENT),
+        "promises less": lambda self: self._raw(self._head(Content_Length="262143"), CONTENT),
+        "promises too much": lambda self: self._raw(self._head(Content_Length=str(10**15))),
+        "no length": lambda self: self._raw(self._head(), CONTENT),
+        "half, no length": lambda self: self._raw(self._head(), CONTENT[: len(CONTENT) // 2]),
+        "bad chunks": lambda self: self._raw(self._head(Transfer_Encoding="chunked"), b"zz\r\n", CONTENT),
+        "web page": lambda self: self._raw(self._head(Content_Type="text/html; charset=utf-8"), b"<html>log in</html>"),
+        "moved": lambda self: self._moved("/elsewhere"),
+        "moved to itself": lambda self: (self.server.plan.append("moved to itself"), self._moved("/elsewhere")),
+        "moved to a file": lambda self: self._moved("file:///etc/passwd"),
+        "moved nowhere": lambda self: self._moved("http://nowhere.invalid/x"),
+    }
 
     def log_message(self, *_):
         """Nothing on standard error."""

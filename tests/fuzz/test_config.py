@@ -1,5 +1,5 @@
-"""Whatever value a key of the configuration gets, the training runs a step or one line names the key, or says that the loss is
-no longer finite.
+"""Whatever value a key of the configuration gets, the training runs a step, or one line names the key or says that
+the loss is no longer finite.
 
 A few dozen cases in the suite; 500: `FUZZ_CASES=500 pytest tests/fuzz/test_config.py`.
 """

@@ -86,7 +86,7 @@ def test_what_a_launcher_is_told_reaches_it():
         ("seed=1", "seeds="),
         ("pretrain=masked", "models="),
         ("data.protocol=paper", "protocol=paper"),
-        ("ckpt=last", "resumed"),
+        ("resume=last", "resumed"),
         ("epochs=2", "changes the published setting"),
         ("trainer=debug", "changes the published setting"),
     ],

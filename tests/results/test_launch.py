@@ -27,7 +27,7 @@ values = [[f"{{key}}={{value}}" for value in values.split(",")] for key, _, valu
 for overrides in map(list, product(*values)):
     own = [text for text in overrides if not text.startswith("launcher")]
     seed = int(next(text for text in own if text.startswith("seed=")).partition("=")[2])
-    folder = run_folder(Path({outputs!r}), "task", "model", seed, own, latest="ckpt=auto" in own)
+    folder = run_folder(Path({outputs!r}), "task", "model", seed, own, latest="resume=auto" in own)
     folder.joinpath("checkpoints").mkdir(parents=True, exist_ok=True)
     print("training", *overrides)
     if seed == 11:
@@ -39,7 +39,7 @@ for overrides in map(list, product(*values)):
         raise ValueError("a bug")
     if seed == 13:
         os.kill(os.getpid(), signal.SIGKILL)
-    if seed == 14 and "ckpt=auto" not in own:
+    if seed == 14 and "resume=auto" not in own:
         folder.joinpath("checkpoints/last.ckpt").touch()
         print("waiting")
         try:
@@ -104,7 +104,7 @@ def test_an_interrupt_ends_the_training_in_its_own_time_and_the_rest_is_not_star
     assert attempts[1].log.read_text().endswith("saved\n")
     again = one_by_one([job(14), job(1)], place, 0.0, console)
     assert states(again) == [(14, "done"), (1, "done")]
-    assert "seed=14 ckpt=auto" in again[0].log.read_text()
+    assert "seed=14 resume=auto" in again[0].log.read_text()
 
 
 def test_what_another_command_trains_or_has_trained_is_left_to_it(place, console):

@@ -68,8 +68,10 @@ def test_a_pretrained_run_says_so_and_counts_its_time(tmp_path):
 
 @pytest.mark.parametrize(("resumed_from", "told"), [(None, False), ("checkpoints/last.ckpt", True)])
 def test_a_run_that_was_resumed_says_so(tmp_path, resumed_from, told):
-    config = RECORD["config"] | {"name": {"overrides": ["seed=3", "ckpt=auto"]}}
-    assert row_of(written(tmp_path, config=config, resumed_from=resumed_from))["command"].endswith("ckpt=auto") == told
+    config = RECORD["config"] | {"name": {"overrides": ["seed=3", "resume=auto"]}}
+    assert (
+        row_of(written(tmp_path, config=config, resumed_from=resumed_from))["command"].endswith("resume=auto") == told
+    )
 
 
 def test_rows_are_appended_once(tmp_path):

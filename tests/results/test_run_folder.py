@@ -40,7 +40,8 @@ def test_what_changes_the_result_changes_the_folder(change):
 
 
 @pytest.mark.parametrize(
-    "change", ["seed=3", "ckpt=last", "logger=wandb", "+logger.x=1", "~logger", "paths.outputs=/tmp", "callbacks=null"]
+    "change",
+    ["seed=3", "resume=last", "logger=wandb", "+logger.x=1", "~logger", "paths.outputs=/tmp", "callbacks=null"],
 )
 def test_what_changes_no_result_changes_no_folder(change):
     assert overrides_hash(["experiment=quickstart", change]) == overrides_hash(["experiment=quickstart"])

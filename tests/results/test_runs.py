@@ -24,7 +24,7 @@ def record(folder, *overrides, **changes):
         *("experiment=listops/s5", "seed=3", "trainer=gpu", "trainer=ddp", "trainer.devices=2", "accumulate=4"),
         *("logger=wandb", "+logger.wandb.project=x", "paths.data=/d", "data.data_dir=/d", "data.num_workers=4"),
         *(
-            "ckpt=last",
+            "resume=last",
             "launcher=slurm",
             "backend=triton",
             "pretrain=masked",
@@ -51,7 +51,13 @@ def test_what_is_trained_is_another_setting(override):
 
 def test_a_record_tells_what_a_table_needs(tmp_path):
     record(
-        tmp_path / "run", "model.n_layers=2", "ckpt=last", dirty=True, pretrain="masked", commit=None, resumed_from="x"
+        tmp_path / "run",
+        "model.n_layers=2",
+        "resume=last",
+        dirty=True,
+        pretrain="masked",
+        commit=None,
+        resumed_from="x",
     )
     (run,) = read_runs([], tmp_path)
     assert (run.experiment, run.pretrain, run.seed, run.test) == ("smnist/s4d_legs", "masked", 3, 0.9712)

@@ -15,10 +15,10 @@ def run(tmp_path_factory):
     return train(toy_config(tmp_path_factory.mktemp("run")))
 
 
-def refused(tmp_path, ckpt, *overrides):
+def refused(tmp_path, resume, *overrides):
     """The message with which a training refuses to resume."""
     with pytest.raises(CheckpointError) as error:
-        train(toy_config(tmp_path, f"ckpt={ckpt}", *overrides))
+        train(toy_config(tmp_path, f"resume={resume}", *overrides))
     assert "\n" not in str(error.value)
     return str(error.value)
 

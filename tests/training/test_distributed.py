@@ -1,5 +1,8 @@
 """Two processes, or batches computed in parts, give the training that one process gives with whole batches."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from toy_task import toy_config
 
+from longrange.cli import CONFIG_DIR
 from longrange.errors import ConfigError, DivergedError
 from longrange.training import train
 from longrange.training.outcome import Outcome
@@ -115,3 +119,24 @@ def test_processes_stop_together(processes, tmp_path):
     first, second = processes.call(diverged, tmp_path)
     assert first == second
     assert "training loss is nan at step 0, epoch 0" in first
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_training(tmp_path):
+    """One run folder, one record, and what one process finds."""
+    command = [
+        *("experiment=quickstart", "data.recipe.train=60", "data.recipe.val=11", "data.recipe.test=11"),
+        *("data.batch_size=15", "model.d_model=8", "model.n_layers=1", "epochs=1", "paths.data=data"),
+    ]
+    script = str(CONFIG_DIR.parent / "scripts" / "train.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    metrics = []
+    for start in ([*torchrun, script, "trainer=ddp", "trainer.accelerator=cpu"], [sys.executable, script]):
+        subprocess.run([*start, *command], cwd=tmp_path, check=True, capture_output=True)
+        (record,) = set((tmp_path / "outputs").rglob("result.json")) - {path for path, _ in metrics}
+        metrics.append((record, json.loads(record.read_text())))
+    together, alone = (found for _, found in metrics)
+    assert (together["processes"], alone["processes"]) == (2, 1)
+    for split, values in alone["metrics"].items():
+        assert together["metrics"][split] == pytest.approx(values, rel=1e-5)
+    assert len(list((tmp_path / "outputs" / "listops_short" / "s5").iterdir())) == 2

@@ -82,7 +82,7 @@ def test_wandb_resumes_the_same_run(tmp_path):
     cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": 1, "batch": 0}
     with pytest.raises(InterruptedAtError):
         train(cfg)
-    train(toy_config(tmp_path, "logger=wandb_offline", "ckpt=last"))
+    train(toy_config(tmp_path, "logger=wandb_offline", "resume=last"))
     runs = wandb_folders(cfg)
     assert len(runs) == 2
     assert len({wandb_file.run_id(run) for run in runs}) == 1

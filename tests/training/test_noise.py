@@ -12,7 +12,7 @@ from longrange.training.noise import quiet
 
 def test_training_warns_of_nothing(tmp_path, recwarn, caplog):
     train(toy_config(tmp_path))
-    train(toy_config(tmp_path, "ckpt=last"))
+    train(toy_config(tmp_path, "resume=last"))
     assert [str(warning.message) for warning in recwarn if "ightning" in warning.filename] == []
     assert [record.name for record in caplog.records if "ightning" in record.name] == []
 

@@ -172,7 +172,7 @@ def test_an_interrupted_stage_goes_on_to_the_same_end(masked, tmp_path, caplog):
     with killed_at(epoch=2):
         train(toy_config(tmp_path, *MASKED))
     with caplog.at_level(logging.INFO, logger="longrange"):
-        parts = train(toy_config(tmp_path, *MASKED, "ckpt=last"))
+        parts = train(toy_config(tmp_path, *MASKED, "resume=last"))
     assert f"going on after epoch 2/{EPOCHS} of the pretraining" in caplog.text
     assert same_end(masked, parts)
     assert stage_table(masked.run_dir) == stage_table(tmp_path)
@@ -181,8 +181,8 @@ def test_an_interrupted_stage_goes_on_to_the_same_end(masked, tmp_path, caplog):
 def test_a_stage_that_was_interrupted_in_its_first_epoch_has_no_checkpoint(tmp_path):
     with killed_at(epoch=0):
         train(toy_config(tmp_path, *MASKED))
-    with pytest.raises(CheckpointError, match="this run has none yet, leave ckpt out to start it"):
-        train(toy_config(tmp_path, *MASKED, "ckpt=last"))
+    with pytest.raises(CheckpointError, match="this run has none yet, leave resume out to start it"):
+        train(toy_config(tmp_path, *MASKED, "resume=last"))
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -193,12 +193,12 @@ def test_a_finished_stage_is_not_repeated(masked, tmp_path, monkeypatch, epoch):
     with pytest.raises(InterruptedAtError):
         train(cfg)
     monkeypatch.setattr(PretrainingTask, "training_step", no_step)
-    assert same_end(masked, train(toy_config(tmp_path, *MASKED, "ckpt=last")))
+    assert same_end(masked, train(toy_config(tmp_path, *MASKED, "resume=last")))
 
 
 def test_a_run_that_continues_another_keeps_its_origin(masked, tmp_path, monkeypatch):
     monkeypatch.setattr(PretrainingTask, "training_step", no_step)
-    last = f"ckpt={masked.run_dir / 'checkpoints' / 'last.ckpt'}"
+    last = f"resume={masked.run_dir / 'checkpoints' / 'last.ckpt'}"
     assert train(toy_config(tmp_path, *MASKED, last)).pretraining == masked.pretraining
     for other in ("none", "masked"):
         with pytest.raises(CheckpointError, match=r"began with pretrain=masked \(ratio 0.3, span 1\), this one with"):
@@ -209,7 +209,7 @@ def test_fewer_epochs_than_done_are_refused(tmp_path):
     with killed_at(epoch=2):
         train(toy_config(tmp_path, *MASKED))
     with pytest.raises(CheckpointError, match=r"2 epochs behind it, more than pretrain\.epochs=1"):
-        train(toy_config(tmp_path, *MASKED, "pretrain.epochs=1", "ckpt=last"))
+        train(toy_config(tmp_path, *MASKED, "pretrain.epochs=1", "resume=last"))
 
 
 def test_the_record_says_what_the_training_began_with(masked):

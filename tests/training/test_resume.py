@@ -76,7 +76,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(whole, tmp_path, over
     assert checkpoints.batches_behind(written) in (batch + 1, batch + 2)  # the parts of a step are finished
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert same(train(toy_config(tmp_path, *PLAIN, *overrides, "ckpt=auto")), reference)
+        assert same(train(toy_config(tmp_path, *PLAIN, *overrides, "resume=auto")), reference)
 
 
 def test_a_stop_in_validation_loses_the_last_step_at_most(whole, tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_stop_in_validation_loses_the_last_step_at_most(whole, tmp_path, monke
     with pytest.raises(StoppedError, match="SIGUSR1"):
         train(toy_config(tmp_path, *PLAIN), SignalAt(signal.SIGUSR1, 1, 0, validation=True))
     assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/last.ckpt")) == 7  # of 8
-    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
 def test_an_epoch_longer_than_the_interval_is_written_within(whole, tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_an_epoch_longer_than_the_interval_is_written_within(whole, tmp_path, mo
         train(cfg)
     assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/last.ckpt")) == 4
     assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/previous.ckpt")) == 3
-    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
 def test_ctrl_c_stops_after_the_step_and_the_answer_to_signals_comes_back(tmp_path):
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_after_the_step_and_the_answer_to_signals_comes_back(tmp_pa
 
 
 def test_auto_begins_a_run_that_has_no_checkpoint(whole, tmp_path):
-    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
 def stopped(tmp_path, epoch: int = 2, batch: int = 1):
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(whole, tmp_path, 
         content[content.index(moments.numpy().tobytes())] ^= 1
     last.write_bytes({"truncated": content[:-1000], "flipped": content, "empty": b"", "foreign": b"hello"}[damage])
     caplog.set_level(logging.INFO)
-    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
     (line,) = [record.message for record in caplog.records if "trying the one before" in record.message]
     assert str(last) in line
     assert any(f"{last.with_name('previous.ckpt')}: going on after epoch 1/3" in r.message for r in caplog.records)
@@ -149,7 +149,7 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path):
     for path in folder.glob("*.ckpt"):
         path.write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"no good checkpoint among last\.ckpt, best\.ckpt"):
-        train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))
+        train(toy_config(tmp_path, *PLAIN, "resume=auto"))
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monkeypatch):
@@ -162,10 +162,10 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(CheckpointError, match=r"cannot be written .No space left on device.*go on from them"):
-            train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))
+            train(toy_config(tmp_path, *PLAIN, "resume=auto"))
     assert (folder / "last.ckpt").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
-    assert same(train(toy_config(tmp_path, *PLAIN, "ckpt=auto")), whole())
+    assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
@@ -191,4 +191,4 @@ def test_a_second_training_does_not_write_into_the_folder_of_a_first(tmp_path):
                 train(toy_config(tmp_path, *PLAIN))
 
     train(toy_config(tmp_path, *PLAIN), Intrude())
-    train(toy_config(tmp_path, *PLAIN, "ckpt=auto"))
+    train(toy_config(tmp_path, *PLAIN, "resume=auto"))

@@ -75,7 +75,7 @@ def test_another_seed_differs(straight, tmp_path):
 def test_resumed_run_equals_an_uninterrupted_one(tmp_path, batch, scheduler):
     whole = train(toy_config(tmp_path / "whole", "epochs=4", *scheduler))
     interrupted(tmp_path / "parts", 2, batch, *scheduler)
-    parts = train(toy_config(tmp_path / "parts", "epochs=4", "ckpt=last", *scheduler))
+    parts = train(toy_config(tmp_path / "parts", "epochs=4", "resume=last", *scheduler))
     assert parts.resumed_from == tmp_path / "parts" / "checkpoints" / "last.ckpt"
     assert parts.history == whole.history
     assert parts.metrics == whole.metrics
@@ -99,7 +99,7 @@ def test_plateau_reduces_the_rate_in_time(tmp_path):
 def test_continuing_another_run_keeps_its_best_epoch(tmp_path, straight):
     interrupted(tmp_path / "first", 2, 0)
     first = tmp_path / "first" / "checkpoints" / "last.ckpt"
-    second = train(toy_config(tmp_path / "second", "epochs=4", f"ckpt={first}"))
+    second = train(toy_config(tmp_path / "second", "epochs=4", f"resume={first}"))
     assert second.history == straight.history
     assert second.metrics == straight.metrics
     assert second.best_checkpoint.parent == tmp_path / "second" / "checkpoints"
@@ -108,7 +108,7 @@ def test_continuing_another_run_keeps_its_best_epoch(tmp_path, straight):
 def test_finished_run_has_nothing_left_to_train(tmp_path, caplog):
     done = train(toy_config(tmp_path))
     with caplog.at_level(logging.INFO, logger="longrange"):
-        again = train(toy_config(tmp_path, "ckpt=last"))
+        again = train(toy_config(tmp_path, "resume=last"))
     assert "all 2 epochs are done" in caplog.text
     assert again.history == done.history
     assert again.metrics == done.metrics
@@ -118,7 +118,7 @@ def test_finished_run_has_nothing_left_to_train(tmp_path, caplog):
 def test_fewer_epochs_than_done_are_refused(tmp_path):
     train(toy_config(tmp_path))
     with pytest.raises(CheckpointError, match=r"2 epochs behind it, more than epochs=1"):
-        train(toy_config(tmp_path, "ckpt=last", "epochs=1"))
+        train(toy_config(tmp_path, "resume=last", "epochs=1"))
 
 
 def test_metrics_are_averages_over_examples(tmp_path):

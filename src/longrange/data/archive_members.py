@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from longrange.data.progress import byte_bar, readable
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 _CHUNK = 1 << 20
@@ -26,6 +27,7 @@ _DAMAGE = (
 )  # fmt: skip
 _RATIO, _ALWAYS = 50, 10**8  # texts are packed to a quarter; a few bytes of zeros to a thousandth
 _LONGEST_NAME = 1 << 16
+_ZIP_END = 22 + (1 << 16)  # bytes of its record and of the longest comment
 _IN_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -87,9 +89,8 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")[:200]
         raise DataError(
-            f"{archive}: damaged or not an archive of a known kind ({reason}); remove it and get it again"
+            f"{archive}: damaged or not an archive of a known kind ({reason(error)}); remove it and get it again"
         ) from error
 
 
@@ -108,6 +109,7 @@ def _chunks(archive: Path, open_: Callable[[], IO[bytes]]) -> Iterator[bytes]:
 def _zip_members(archive: Path, raw: IO[bytes], limit: int) -> Iterator[Member]:
     with zipfile.ZipFile(raw) as opened:
         total = 0
+        _check_number(raw, len(opened.infolist()))
         for info in opened.infolist():
             _check(archive, total := total + info.file_size, limit)
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -115,6 +117,16 @@ def _zip_members(archive: Path, raw: IO[bytes], limit: int) -> Iterator[Member]:
             link = stat.S_ISLNK(info.external_attr >> 16)
             kind = "link" if link else "folder" if info.is_dir() else "file"
             yield Member(info.filename, kind, info.file_size, _content(archive, opened.open, info))
+
+
+def _check_number(raw: IO[bytes], found: int) -> None:
+    """`zipfile` takes a damaged entry of the directory for its end; the end of the file says how many there are."""
+    size = raw.seek(0, io.SEEK_END)
+    raw.seek(max(size - _ZIP_END, 0))
+    end = raw.read()
+    stated = int.from_bytes(end[(at := end.rfind(b"PK\x05\x06") + 10) : at + 2], "little")
+    if stated not in (found, 0xFFFF):  # which stands for a number that does not fit
+        raise zipfile.BadZipFile(f"it holds {found} of {stated} members")
 
 
 def _content(archive: Path, open_: Callable, info: object) -> Callable[[], Iterator[bytes]]:

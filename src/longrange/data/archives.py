@@ -7,7 +7,7 @@ beside it, as `<archive>.xxh128`.
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 import xxhash
@@ -18,6 +18,9 @@ from longrange.data.fetch import Source, fetch
 from longrange.data.files import locked, writing
 from longrange.data.progress import readable
 from longrange.errors import DataError
+
+# Where files wait until all are there, on the disk where they belong. While it is there, some are not in their place.
+_PARTIAL = "unpacking.partial"
 
 
 def unpack(
@@ -30,8 +33,7 @@ def unpack(
 ) -> None:
     """Unpack a tar file (plain or compressed with gzip) or a zip file.
 
-    The caller holds `locked(folder)`. The files appear when all of them are written: the whole folder where it is new,
-    otherwise each new file or folder in it; what else it holds stays.
+    The caller holds `locked(folder)`. The files appear when all of them are written; what else is there stays.
 
     Args:
         archive: the file.
@@ -44,17 +46,18 @@ def unpack(
         DataError: the archive is damaged, holds something that is refused or none of `chosen`; the folder cannot be
             written.
     """
-    target, partial = folder.resolve(), _partial(folder)
+    partial = folder / _PARTIAL
     with writing(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            _write_all(archive, partial, chosen, _Budget(archive, max_bytes, max_files, partial))
+            _write_all(archive, partial, chosen, _Budget(archive, max_bytes, max_files, folder))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):
+                folder.rmdir()  # where nothing else is in it
             raise
-        _move(partial, target)
-        shutil.rmtree(partial, ignore_errors=True)  # as long as it is there, files may be missing from their place
+        _move(partial, folder)
 
 
 def ensure_unpacked(
@@ -75,19 +78,13 @@ def ensure_unpacked(
 
     def done() -> bool:
         # Where a process was stopped while it moved files to their place, some of them are there.
-        return present() and not _partial(folder).exists()
+        return present() and not (folder / _PARTIAL).exists()
 
     if done():
         return
     with locked(folder):
         if not done():
             unpack(fetch(source, folder, **options), folder, chosen)
-
-
-def _partial(folder: Path) -> Path:
-    """Where files wait until all are there; a link to another disk stays a link."""
-    target = folder.resolve()
-    return target.with_name(f"{target.name}.partial")
 
 
 def _write_all(archive: Path, target: Path, chosen: Sequence[str] | None, budget: "_Budget") -> None:
@@ -125,7 +122,7 @@ class _Budget:
             raise DataError(f"{self.archive}: holds more than {readable(self.max_bytes)} unpacked; not unpacked")
         if self.bytes > self.free:
             raise DataError(
-                f"{self.folder.parent}: {readable(self.free)} are free, and {self.archive} holds more; make room or "
+                f"{self.folder}: {readable(self.free)} are free, and {self.archive} holds more; make room or "
                 f"choose another place"
             )
 
@@ -148,9 +145,10 @@ def _write(archive: Path, member: Member, path: Path, budget: _Budget) -> str | 
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename `source` to `target`; where both are folders, do so with what is in them."""
+    """Rename `source` to `target`; where both are folders, do so with what is in them, and then remove `source`."""
     if not (source.is_dir() and target.is_dir()):
         source.replace(target)
         return
     for entry in source.iterdir():
         _move(entry, target / entry.name)
+    source.rmdir()

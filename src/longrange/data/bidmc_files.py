@@ -12,6 +12,7 @@ import pyarrow.csv
 import rich.progress
 
 from longrange.data.lines import lines
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 RATE = 125
@@ -85,16 +86,19 @@ def _ts_values(path: Path, numbered: Sequence[tuple[int, bytes]]) -> np.ndarray:
             try:
                 _column(line)
             except pa.ArrowInvalid as error:
-                reason = str(error).rpartition(": ")[2][:80]
-                raise DataError(f"{path}, line {number}: {reason}; {_AGAIN}") from error
+                raise DataError(f"{path}, line {number}: {reason(str(error).rpartition(': ')[2])}; {_AGAIN}") from error
         raise
 
 
 def _column(text: bytes) -> np.ndarray:
     """Numbers between commas, colons and line ends, float32, NaN where there is none or a question mark."""
-    cells = text.translate(bytes.maketrans(b",:", b"\n\n"))
+    # A carriage return inside a line ends no cell, and the last cell may be empty.
+    cells = text.translate(bytes.maketrans(b",:\r", b"\n\nr")) + b"\n"
     convert = pa.csv.ConvertOptions(column_types={"value": pa.float32()}, null_values=["", "?", "NaN", "nan"])
-    read, parse = pa.csv.ReadOptions(column_names=["value"]), pa.csv.ParseOptions(ignore_empty_lines=False)
+    read, parse = (
+        pa.csv.ReadOptions(column_names=["value"]),
+        pa.csv.ParseOptions(ignore_empty_lines=False, quote_char=False),
+    )
     return pa.csv.read_csv(io.BytesIO(cells), read, parse, convert)["value"].to_numpy()
 
 
@@ -137,8 +141,7 @@ def _columns(path: Path, names: Sequence[str], rate: int) -> np.ndarray:
             raise DataError(f"{path}: no column {', '.join(missing)} (or several); {_AGAIN}")
         values = np.stack([table[name].cast(pa.float64()).to_numpy() for name in (_TIME, *names)], axis=-1)
     except (ValueError, pa.ArrowException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise DataError(f"{path}: cannot be read ({reason}); {_AGAIN}") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); {_AGAIN}") from error
     return _from_second_0(path, values, rate)[:, 1:]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import xxhash
 
 from longrange.data.progress import byte_bar
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 LIST = "checksums.xxh128"
@@ -66,7 +67,7 @@ def fault(folder: Path) -> str | None:
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError) as error:
-        return f"cannot be read ({error})"
+        return f"cannot be read ({reason(error)})"
     _INTACT.add(state)
     return None
 
@@ -89,7 +90,7 @@ def check(folder: Path, chosen: Iterable[Path], mend: str = "get it again") -> N
         except FileNotFoundError as error:
             raise DataError(f"{error.filename}: missing, though {path.name} lists it; {mend}") from error
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read or compared ({error}); mend or remove it") from error
+            raise DataError(f"{path}: cannot be read or compared ({reason(error)}); mend or remove it") from error
         if damaged:
             raise DataError(
                 f"{damaged}: has changed since it was downloaded, unpacked or generated; {mend}, or remove {path} to "
@@ -140,9 +141,9 @@ def _among(chosen: set[tuple[str, ...]], name: str) -> bool:
 
 
 def _state(file: Path) -> tuple[int, int, int]:
-    """What changes when a file is written to."""
+    """What changes when a file is written to; no command sets this time back, as some do that of writing."""
     found = file.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return found.st_size, found.st_ctime_ns, found.st_ino
 
 
 def _different(expected: Mapping[Path, str]) -> Path | None:

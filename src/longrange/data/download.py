@@ -16,6 +16,7 @@ from pathlib import Path
 
 from longrange.data.files import writing
 from longrange.data.progress import byte_bar, readable
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -103,12 +104,12 @@ class Download:
             error.close()
             self._refused(error)
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLCertVerificationError):
-                raise DataError(f"{self.url}: certificate not valid ({reason.verify_message}); {self.hint}") from error
-            raise self._lost(reason) from error
+            cause = getattr(error, "reason", error)
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise DataError(f"{self.url}: certificate not valid ({cause.verify_message}); {self.hint}") from error
+            raise self._lost(cause) from error
         except ValueError as error:
-            raise DataError(f"{self.url}: not an address ({error}); {self.hint}") from error
+            raise DataError(f"{self.url}: not an address ({reason(error)}); {self.hint}") from error
 
     def _open(self) -> http.client.HTTPResponse:
         """The beginning of the answer. A socket's timeout begins anew with every byte; this one does not."""
@@ -136,15 +137,15 @@ class Download:
                 return  # an earlier attempt had brought all of it
             self.discard()
             raise _CutError("the file there is another one by now") from error
-        answer = f"the server says {error.code} {' '.join(str(error.reason).split())[:200]}"
+        answer = f"the server says {error.code} {reason(' '.join(str(error.reason).split()))}"
         if error.code in _BUSY:
             raise _CutError(answer) from error
         raise DataError(f"{self.url}: {answer}; {self.hint}") from error
 
-    def _lost(self, reason: object) -> _CutError:
-        if isinstance(reason, TimeoutError):
+    def _lost(self, cause: object) -> _CutError:
+        if isinstance(cause, TimeoutError):
             return _CutError(f"no answer for {self.timeout:.3g} s")
-        return _CutError(f"no connection ({getattr(reason, 'strerror', None) or reason})")
+        return _CutError(f"no connection ({reason(getattr(cause, 'strerror', None) or cause)})")
 
     def _receive(self, response: http.client.HTTPResponse) -> None:
         done = self._start(response)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,9 +71,9 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         room = "make room or " if error.errno in _FULL else ""
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror or error}); {room}choose another place"
-        ) from error
+        # Arrow puts words of its own into `strerror`.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise DataError(f"{folder}: cannot be written ({reason}); {room}choose another place") from error
 
 
 def ensure_folder(folder: Path, is_readable: Callable[[], bool], make: Callable[[Path], None]) -> None:

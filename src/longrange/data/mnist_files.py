@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 N_CLASSES = 10
@@ -50,8 +51,8 @@ def _read(path: Path, shape: tuple[int, ...], verify: bool) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header, values = _parse(file, shape)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: not an MNIST file or damaged ({reason}); download it again") from error
+        said = reason(getattr(error, "strerror", None) or error)
+        raise DataError(f"{path}: not an MNIST file or damaged ({said}); download it again") from error
     expected = _PUBLISHED_MD5.get(path.name.removesuffix(".gz"))
     content = hashlib.md5(header, usedforsecurity=False)
     content.update(values)

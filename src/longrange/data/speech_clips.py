@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from rich.progress import track
 
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -130,8 +131,7 @@ def read_clip(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
     except soundfile.LibsndfileError as error:
-        reason = error.error_string.rstrip(".").splitlines()[0][:100]
-        raise DataError(f"{path}: damaged or not a WAV file ({reason}); {_AGAIN}") from error
+        raise DataError(f"{path}: damaged or not a WAV file ({reason(error.error_string)}); {_AGAIN}") from error
     if found != ("WAV", RATE, 1, "PCM_16"):
         kind, rate, channels, subtype = found
         raise DataError(

@@ -11,6 +11,7 @@ import rich.progress
 
 from longrange.data.archive_members import members
 from longrange.data.progress import readable
+from longrange.data.reasons import reason
 from longrange.errors import DataError
 
 ARCHIVE = "aclImdb_v1.tar.gz"
@@ -127,8 +128,7 @@ def _columns(path: Path) -> Iterator[tuple[bytes | None, object]]:
     except KeyError as error:
         raise DataError(f"{path}: has no columns text and label; is it a file of the data set imdb?") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise DataError(f"{path}: damaged or not a parquet file of texts ({reason}); {_AGAIN}") from error
+        raise DataError(f"{path}: damaged or not a parquet file of texts ({reason(error)}); {_AGAIN}") from error
 
 
 def _check_length(size: int, where: str) -> None:

@@ -87,7 +87,7 @@ def passed_on(overrides: Sequence[str]) -> list[str]:
     for override in others:
         if (key := _key(override)) in _CHOSEN_BY_THE_CELL:
             raise ConfigError(f"{override}: each cell has its own; choose with {_CHOSEN_BY_THE_CELL[key]}")
-        if key == "ckpt":
+        if key == "resume":
             raise ConfigError(f"{override}: interrupted runs are resumed without it")
     if changes := setting_changes(others):
         raise ConfigError(

@@ -66,7 +66,7 @@ class Workplace:
 
 def resume(job: Job, outputs: Path) -> list[str]:
     """What its command line needs to go on."""
-    return ["ckpt=auto"] if job.resumes(outputs) else []
+    return ["resume=auto"] if job.resumes(outputs) else []
 
 
 def one_by_one(jobs: Sequence[Job], place: Workplace, since: float, console: Console) -> list[Attempt]:
@@ -158,7 +158,7 @@ def duration(seconds: float) -> str:
 
 def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) -> Attempt:
     file, command, began = place.logs / f"{job.file}.log", place.command(job), perf_counter()
-    going_on = ", going on" if "ckpt=auto" in command else ""
+    going_on = ", going on" if "resume=auto" in command else ""
     console.print(f"{place_in_row}  {job.label}{going_on}; log: {file}", highlight=False, soft_wrap=True)
     with console.status("starting") as status:
         code, lines = _watched(

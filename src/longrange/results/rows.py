@@ -51,8 +51,8 @@ def row_of(path: Path) -> dict[str, Any]:
         return row
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a run record as scripts/train.py writes it ({error!r})") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise DataError(f"{path}: not a run record as scripts/train.py writes it ({repr(error)[:200]})") from error
 
 
 def row_of_record(record: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _seconds_before(record: dict[str, Any]) -> float:
 
 def _telling(record: dict[str, Any]) -> list[str]:
     """The overrides without what says where one machine keeps its files, or to go on where there was nothing before."""
-    keys = ("paths",) if record.get("resumed_from") else ("paths", "ckpt")
+    keys = ("paths",) if record.get("resumed_from") else ("paths", "resume")
     return [text for text in record["config"]["name"]["overrides"] if not text.lstrip("+~").startswith(keys)]
 
 

@@ -1,13 +1,15 @@
 """Which folder a run writes to: the same command always finds the same place, and no run overwrites another."""
 
+import functools
 import hashlib
 import re
+import tempfile
 from pathlib import Path
 
 from longrange.errors import CheckpointError
 
 # What a run logs, where it writes and what it resumes change no result; the seed has its own place in the name.
-_NOT_HASHED = re.compile(r"^[+~]*(seed|ckpt|logger|callbacks|paths)([.=@]|$)")
+_NOT_HASHED = re.compile(r"^[+~]*(seed|resume|logger|callbacks|paths|launcher)([.=@]|$)")
 
 
 def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[str], *, latest: bool) -> Path:
@@ -31,7 +33,9 @@ def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[
     if not latest:
         return candidate
     if existing is None:
-        raise CheckpointError(f"ckpt=last: this command has not run yet, {first} does not exist; leave ckpt=last out")
+        raise CheckpointError(
+            f"resume=last: this command has not run yet, {first} does not exist; leave resume=last out"
+        )
     return existing
 
 
@@ -39,3 +43,12 @@ def overrides_hash(overrides: list[str]) -> str:
     """Eight hexadecimal digits that tell one set of overrides from another, whatever their order."""
     relevant = sorted(override for override in overrides if not _NOT_HASHED.match(override))
     return hashlib.sha256("\n".join(relevant).encode()).hexdigest()[:8]
+
+
+@functools.cache
+def scratch_folder() -> tempfile.TemporaryDirectory:
+    """Where a process that is not the first of its training leaves what Hydra writes; gone when it ends.
+
+    It cannot look for the run's folder: by now the first process may have made it, or it may not.
+    """
+    return tempfile.TemporaryDirectory(prefix="longrange-")

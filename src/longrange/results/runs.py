@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # What says where, how watched and on what a run is computed; the published setting stays the same.
 _SAME_SETTING = re.compile(
-    r"(seed|experiment|pretrain|backend|accumulate|ckpt|name\.budget)"
+    r"(seed|experiment|pretrain|backend|accumulate|resume|name\.budget)"
     r"|(logger|callbacks|paths|launcher|hydra)([./@].*)?"
     r"|data\.(num_workers|eval_batch_size|data_dir|cache_dir|download|protocol)"
     r"|trainer\.(accelerator|devices|num_nodes|strategy|default_root_dir|num_sanity_val_steps|log_every_n_steps"
@@ -150,7 +150,7 @@ def _run(row: Mapping[str, Any], path: Path, *, dirty: bool) -> Run:
         dirty=dirty,
         finished=row["finished"],
         changes=setting_changes(overrides),
-        resumed=any(override.startswith("ckpt=") for override in overrides),
+        resumed=any(override.startswith("resume=") for override in overrides),
         smoke=SMOKE in overrides,
         origin=path,
     )

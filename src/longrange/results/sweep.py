@@ -20,9 +20,22 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from longrange.results.run_folder import process_rank
+from longrange.ranks import process_rank
 
 COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "not started": "dim"}
+
+
+class JobFailedError(Exception):
+    """A sweep's job that failed; its message is printed already.
+
+    Args:
+        code: exit code.
+        reason: of the failure, one line.
+    """
+
+    def __init__(self, code: int, reason: str):
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,12 @@ class JobFiles(Callback):
             failed, came = job_return.status is JobStatus.FAILED, job_return._return_value
             score = came if isinstance(came, int | float) else None
             self._note(config.hydra.job.num, ended=time(), score=score, reason=_reason(came) if failed else None)
+
+    def lose(self, number: int, reason: str) -> None:
+        """Note that a job will not end by itself any more, and why, as its launcher says."""
+        if not self._file(number).exists():
+            self._note(number, overrides=self.planned[number], began=time())
+        self._note(number, ended=time(), score=None, reason=reason)
 
     def jobs(self) -> list[Job]:
         """All jobs, in their order, as they stand now."""

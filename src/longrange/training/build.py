@@ -14,8 +14,9 @@ from longrange.errors import ConfigError, LongrangeError
 from longrange.kernels import backend
 from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
+from longrange.training.durable import DurableIO
 from longrange.training.groups import rules_from
-from longrange.training.processes import check_processes
+from longrange.training.processes import EndTogether, check_processes
 from longrange.training.task import SequenceTask
 
 
@@ -69,7 +70,11 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
         raise ConfigError(f"epochs={cfg.max_epochs}: must be at least 1")
     try:
         trainer = instantiate(
-            cfg, callbacks=list(callbacks), logger=list(loggers), limit_train_batches=_limit_of_parts(cfg)
+            cfg,
+            callbacks=[*callbacks, EndTogether()],
+            logger=list(loggers),
+            limit_train_batches=_limit_of_parts(cfg),
+            plugins=[DurableIO()],
         )
     except InstantiationException as problem:
         reason = str(problem.__cause__ or problem).splitlines()[0].rstrip(".!")

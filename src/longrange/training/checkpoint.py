@@ -99,24 +99,24 @@ class BestAndLast(Checkpoint):
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
 
-def resolve(ckpt: str | None, folder: Path) -> Path | None:
+def resolve(resume: str | None, folder: Path) -> Path | None:
     """The checkpoint to resume from.
 
     Args:
-        ckpt: None for a fresh run, "auto" for the newest good checkpoint in `folder` or else a fresh run, "last" for
+        resume: None for a fresh run, "auto" for the newest good checkpoint in `folder` or else a fresh run, "last" for
             `last.ckpt` in `folder`, or a path.
         folder: of the run's checkpoints.
     Raises:
         CheckpointError: the file does not exist, or all that do are damaged.
     """
-    if ckpt is None:
+    if resume is None:
         return None
-    if ckpt == "auto":
+    if resume == "auto":
         return _newest_good(folder)
-    path = folder / LAST if ckpt == "last" else Path(ckpt)
+    path = folder / LAST if resume == "last" else Path(resume)
     if not path.is_file():
-        hint = "; this run has none yet, leave ckpt out to start it" if ckpt == "last" else ""
-        raise CheckpointError(f"ckpt={ckpt}: there is no file {path}{hint}")
+        hint = "; this run has none yet, leave resume out to start it" if resume == "last" else ""
+        raise CheckpointError(f"resume={resume}: there is no file {path}{hint}")
     return path
 
 
@@ -229,7 +229,7 @@ def adopt_best(source: Path, folder: Path) -> None:
     """
     best = source.parent / BEST
     if not best.is_file():
-        raise CheckpointError(f"ckpt={source}: its run's best epoch, best.ckpt, must lie beside it")
+        raise CheckpointError(f"resume={source}: its run's best epoch, best.ckpt, must lie beside it")
     if source.parent.resolve() != folder.resolve():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(best, folder / BEST)

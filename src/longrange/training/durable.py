@@ -52,7 +52,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise CheckpointError(
-            f"{folder}: another training is writing here; wait for its end, or leave ckpt=... out to get a "
+            f"{folder}: another training is writing here; wait for its end, or leave resume=... out to get a "
             "folder of its own"
         ) from None
     try:

@@ -42,7 +42,7 @@ class Stage:
         CheckpointError: the stage is to go on from a checkpoint that does not fit.
 
     Attributes:
-        resumed_from: the checkpoint of an interrupted or finished stage that `ckpt=auto` goes on from; None where
+        resumed_from: the checkpoint of an interrupted or finished stage that `resume=auto` goes on from; None where
             there is none, or where the training that follows has a checkpoint already.
     """
 
@@ -61,7 +61,7 @@ class Stage:
         self.resumed_from: Path | None = None
         self._behind = 0
         later = Path(cfg.paths.run_dir, "checkpoints", LAST)
-        if cfg.ckpt in ("auto", "last") and not later.is_file():
+        if cfg.resume in ("auto", "last") and not later.is_file():
             self.resumed_from = resolve("auto", self.checkpoints.folder)
             if self.resumed_from is not None:
                 self._announce(self.resumed_from)

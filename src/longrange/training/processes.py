@@ -1,34 +1,53 @@
 """How the processes of a training come to be, and which ways are refused before they do harm."""
 
-import os
+import signal
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
 from longrange.errors import ConfigError
+from longrange.ranks import process_count
 
 # Lightning starts further processes by repeating the command, which does for scripts of one training.
 REPEATABLE = ("train", "evaluate")
+
+
+class EndTogether(Callback):
+    """Ends the processes that Lightning has started when this one fails; they would wait for it."""
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """End them at once: what is worth keeping, this process writes."""
+        if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+            trainer.strategy.launcher.kill(signal.SIGKILL)
 
 
 def check_processes(trainer: pl.Trainer) -> None:
     """Refuse a trainer whose processes would not work together.
 
     Raises:
-        ConfigError: this process is one of several that torchrun or srun has started, and the trainer is for one;
-            Lightning would start processes that repeat a whole sweep, or that cannot hand back what they find.
+        ConfigError: torchrun or srun has started another number of processes than the trainer is for; Lightning would
+            start processes that repeat a whole sweep, or that cannot hand back what they find.
     """
-    started = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
-    if started > 1 and trainer.world_size == 1:
-        raise ConfigError(f"{started} processes were started, but this trainer is for one: add trainer=ddp")
+    started, wanted = process_count(), trainer.num_devices * trainer.num_nodes
     launcher, environment = trainer.strategy.launcher, getattr(trainer.strategy, "cluster_environment", None)
-    if isinstance(launcher, _MultiProcessingLauncher):
-        raise ConfigError(f"trainer.strategy={trainer.strategy.strategy_name}: take trainer.strategy=ddp")
-    if trainer.world_size > 1 and not environment.creates_processes_externally and _repeats_more_than_itself():
+    elsewhere = started > 1 or (environment is not None and environment.creates_processes_externally)
+    if elsewhere and started != wanted and not isinstance(environment, LightningEnvironment):
         raise ConfigError(
-            f"trainer: each of its {trainer.world_size} processes would start all jobs again; start the processes "
+            f"trainer: for {wanted} processes, but {started} were started; trainer=ddp, without "
+            "trainer.devices, takes all that torchrun or srun --ntasks-per-node start"
+        )
+    if isinstance(launcher, _MultiProcessingLauncher):
+        raise ConfigError(
+            f"trainer.strategy: processes started by {launcher._start_method} cannot hand back what they find; "
+            "take trainer.strategy=ddp"
+        )
+    if wanted > 1 and not elsewhere and _repeats_more_than_itself():
+        raise ConfigError(
+            f"trainer: each of its {wanted} processes would start all jobs again; start the processes "
             f"first, with torchrun --nproc-per-node {trainer.num_devices} scripts/train.py ..., or for each job with "
             f"launcher=slurm launcher.tasks={trainer.num_devices}; see docs/clusters.md"
         )

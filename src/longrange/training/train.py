@@ -43,8 +43,8 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
     """Train, select the best epoch by the validation metric, and read the test split once, from that epoch.
 
     Args:
-        cfg: as composed from configs/train.yaml. `ckpt` resumes a run, see `longrange.training.checkpoint.resolve`, bit
-            for bit as if it had not been interrupted.
+        cfg: as composed from configs/train.yaml. `resume` goes on with a run, bit for bit as if it had not been
+            interrupted; see `longrange.training.checkpoint.resolve`.
         watchers: callbacks beside those of the configuration.
     Returns:
         What was measured.
@@ -84,7 +84,7 @@ def _announce(task: SequenceTask) -> None:
 
 def _prepare_resume(cfg: DictConfig, task: SequenceTask, data: SequenceDataModule, folder: Path) -> Path | None:
     """Find the checkpoint to resume from, refuse one that does not fit, say where the run goes on."""
-    path = resolve(cfg.ckpt, folder)
+    path = resolve(cfg.resume, folder)
     if path is None:
         return None
     checkpoint, epochs = load(path), cfg.trainer.max_epochs

@@ -24,7 +24,7 @@ _OWN = {
     "accumulate": int,
     "pretrain.epochs": int,
     "backend": str,
-    "ckpt": str | None,
+    "resume": str | None,
     "optimizer.*lr": float,
     "optimizer.*weight_decay": float,
     "optimizer.rules.*.patterns": list[str],

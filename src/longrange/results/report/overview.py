@@ -16,7 +16,7 @@ from longrange.results.report.settings import differences
 COLOURS = 8  # of the style sheet: c0 to c7
 _LONG = 20  # letters: a longer hyperparameter may be cut, and is shown whole where the pointer rests
 _SEED = re.compile(r"-s\d+(\.\d+)?$")  # of a folder's name
-_NO_SETTING = ("seed=", "paths.", "logger", "callbacks", "ckpt=")  # what an override of these begins with
+_NO_SETTING = ("seed=", "paths.", "logger", "callbacks", "resume=")  # what an override of these begins with
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 # Where files lie and what watches a run are no hyperparameters.
 _NO_SETTING = re.compile(
-    r"(name|paths|logger|callbacks|launcher|ckpt)(\..*)?"
+    r"(name|paths|logger|callbacks|launcher|resume)(\..*)?"
     r"|data\.(data_dir|cache_dir|download|num_workers)|trainer\.default_root_dir|.*\._(partial|convert|recursive)_"
 )
 

@@ -1,0 +1,1 @@
+"""Searching for hyperparameters: Optuna proposes, `longrange.training` trains, the study remembers."""
