@@ -31,7 +31,7 @@ def test_gaps_in_ts_files_are_not_filled(tmp_path):
     path = tmp_path / "x.ts"
     write_ts(path, inputs, targets)
     lines = path.read_text().splitlines()
-    lines[5], lines[6] = lines[5].replace("nan", "?"), lines[6].replace("nan", "")
+    lines[5:] = lines[5].replace("nan", "?"), lines[6].replace("nan", ""), lines[7].replace("nan", "")
     path.write_text("\n".join(lines))
     read = read_ts([path])
     np.testing.assert_array_equal(read.inputs, inputs)
