@@ -81,7 +81,7 @@ class Plan:
         try:
             return instantiate(self.settings[name], **arguments)
         except InstantiationException as problem:
-            reason = str(problem.__cause__ or problem).splitlines()[0]
+            reason = " ".join(str(problem.__cause__ or problem).split())
             raise ConfigError(f"search.{name}: {reason}") from problem
 
 
