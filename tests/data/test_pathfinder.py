@@ -142,6 +142,8 @@ def test_the_archives_empty_image_is_left_out_with_a_warning(tmp_path, caplog):
     ("content", "message"),
     [
         (b"imgs/0 sample_0.png 0 2 1.0\n", r"0\.npy, line 1: not a row of metadata with a label 0 or 1"),
+        (b"imgs/0 ../../../../1/imgs/0/sample_0.png 0 1\n", r"0\.npy, line 1: names no image of the archive"),
+        (b"imgs/0 /etc/passwd 0 1\n", r"0\.npy, line 1: names no image of the archive"),
         (b"\x93NUMPY\x01\x00\xff", r"0\.npy: not text"),
     ],
 )

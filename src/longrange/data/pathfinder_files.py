@@ -105,8 +105,9 @@ def _number(path: Path) -> int:
     return int(path.stem)
 
 
-def _outside(name: str) -> bool:
-    return "\0" in name or name.startswith("/") or ".." in name.split("/")
+def _strange(name: str) -> bool:
+    """Whether it is no name of the archive's: outside its folder, or one that no file has."""
+    return len(name) > 255 or not name.isprintable() or name.startswith("/") or ".." in name.split("/")
 
 
 def _read_listing(level: Path, file: Path) -> Listing:
@@ -123,8 +124,8 @@ def _read_listing(level: Path, file: Path) -> Listing:
         columns = row.split()
         if len(columns) < 4 or columns[3] not in ("0", "1"):
             raise DataError(f"{file}, line {line}: not a row of metadata with a label 0 or 1 in column 4")
-        if _outside(columns[0]) or _outside(columns[1]):
-            raise DataError(f"{file}, line {line}: names an image outside the archive; unpack the archive again")
+        if _strange(columns[0]) or _strange(columns[1]):
+            raise DataError(f"{file}, line {line}: names no image of the archive; unpack the archive again")
         image = level / columns[0] / columns[1]
         if image.as_posix().endswith(_EMPTY_IN_ARCHIVE) and image.is_file() and image.stat().st_size == 0:
             log.warning("%s: empty in the published archive; left out", image)
