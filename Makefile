@@ -2,7 +2,7 @@
 ARGS ?= experiment=quickstart trainer=cpu
 PYTHON := .venv/bin/python
 
-.PHONY: help setup train test lint
+.PHONY: help setup train test test-all lint
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -12,7 +12,10 @@ setup: .venv/installed  ## make .venv with the versions of constraints.txt
 train: .venv/installed  ## train; choose what with ARGS="experiment=listops/s5 trainer=gpu"
 	@$(PYTHON) scripts/train.py $(ARGS)
 
-test: lint  ## lint, check types, run all tests
+test: lint  ## lint, check types, run the tests
+	@$(PYTHON) -m pytest -m "not slow"
+
+test-all: lint  ## the same with the slow tests, those under fuzz among them
 	@$(PYTHON) -m pytest
 
 lint: .venv/installed  ## style, format and types

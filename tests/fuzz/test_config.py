@@ -17,6 +17,8 @@ from longrange import diagnose
 from longrange.cli import CONFIG_DIR, compose
 from longrange.training import train
 
+pytestmark = pytest.mark.slow
+
 CASES = int(os.environ.get("FUZZ_CASES", "40"))
 SECONDS = 60  # for one case; a hang is a failure
 TINY = [

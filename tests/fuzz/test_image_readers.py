@@ -22,6 +22,8 @@ from longrange.data.mnist_files import read_images, read_labels
 from longrange.data.pathfinder_files import read_images as read_drawings
 from longrange.data.pathfinder_files import read_listings
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 BATCH = python2_pickle(RNG.integers(0, 256, (2, 3072), np.uint8), [3, 8])
 DIGITS, LABELS = RNG.integers(0, 256, (3, 28, 28), np.uint8), np.array([7, 0, 9], np.uint8)

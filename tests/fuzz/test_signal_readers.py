@@ -16,6 +16,8 @@ from longrange.data import bidmc_files
 from longrange.data.bidmc_files import read_tables, read_ts
 from longrange.data.speech_clips import official_split, read_clip
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"{word}/{k:04x}_nohash_0.wav" for word in ("bed", "go") for k in range(4)]
 LIST = "".join(f"{name}\n" for name in NAMES[1::2]).encode()
 SERIES = b"# comment\n@problemName Small\n@data\n" + b"0.5,-1e2,?:7,8,9:66.25\n" * 3

@@ -29,6 +29,8 @@ from longrange.data.pathfinder_pixels import PixelDataset, ensure_pixels
 from longrange.data.retrieval import PairDataset
 from longrange.results.rows import COLUMNS, row_of
 
+pytestmark = pytest.mark.slow
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 9), np.uint8)
 CLASSES = np.arange(20) % 3
 SEQUENCES = Sequences(np.arange(30, dtype=np.uint8), np.array([4, 9, 1, 16]), np.array([1, 1, 0, 0]))

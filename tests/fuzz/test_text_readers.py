@@ -9,12 +9,15 @@ import tarfile
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from fuzz.damage import damaged, fuzzed, outcome
 from hypothesis import given
 
 from longrange.data.listops_text import VOCABULARY, read_tsv
 from longrange.data.retrieval_text import read_rows
 from longrange.data.text_files import ARCHIVE, find, read
+
+pytestmark = pytest.mark.slow
 
 LISTOPS = b"Source\tTarget\r\n" + b"( ( ( [MAX 2 ) ( ( ( [MIN 4 ) 7 ) ] ) ) ] )\t4\r\n" * 3 + b"( ( [SM 9 ) ] )\t9\r\n"
 PAIRS = b'0\t12\t7\tan abstract\tan\xc3\xa9ther\n1.0\t3\t4\ttwo "papers"\tthat cite\r\n' * 2
