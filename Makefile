@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 .PHONY: help setup train test test-all lint
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/installed  ## make .venv with the versions of constraints.txt
 

@@ -173,6 +173,8 @@ def _how_to_go_on(cfg: DictConfig) -> str:
     folders = [Path(OmegaConf.select(cfg, "paths.run_dir", default="."), stage) for stage in ("", "pretrain")]
     if not any((folder / "checkpoints" / "last.ckpt").exists() for folder in folders):
         return "there is no checkpoint to go on from, start it again with the same command"
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        return "the sweep's command goes on from the last checkpoint with resume=auto"
     arguments = [argument for argument in sys.argv if not argument.startswith("resume=")]
     return f"go on from the last checkpoint with: python {shlex.join([*arguments, 'resume=auto'])}"
 

@@ -124,7 +124,7 @@ def test_a_resumed_training_says_what_an_uninterrupted_one_says(tmp_path, lines)
         train(config(interrupt=interrupt))
     assert [line.split(":")[0] for _, line in lines()] == ["on course after epoch 1"]
     resumed = config()
-    resumed.ckpt = "last"
+    resumed.resume = "last"
     train(resumed)
     assert [line.split(":")[0] for _, line in lines()] == ["on course after epoch 1", "on course after epoch 3"]
 

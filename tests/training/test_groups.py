@@ -170,7 +170,7 @@ def test_empty_rule_is_named():
 @pytest.mark.parametrize("key", ["lr", "weight_decay"])
 def test_negative_values_are_refused(key):
     values = {"lr": 1.0, "weight_decay": 0.0, key: -0.1}
-    with pytest.raises(ConfigError, match=rf"rule 'ssm': {key}=-0\.1"):
+    with pytest.raises(ConfigError, match=rf"optimizer\.rules\.ssm\.{key}=-0\.1"):
         Rule("ssm", ["*"], **values)
 
 

@@ -114,9 +114,10 @@ def _zip_members(archive: Path, raw: IO[bytes], limit: int) -> Iterator[Member]:
             _check(archive, total := total + info.file_size, limit)
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"unusual compression of {info.filename[:80]!r}")
+            name = info.orig_filename  # the other one ends at a zero byte
             link = stat.S_ISLNK(info.external_attr >> 16)
-            kind = "link" if link else "folder" if info.is_dir() else "file"
-            yield Member(info.filename, kind, info.file_size, _content(archive, opened.open, info))
+            kind = "link" if link else "folder" if name.endswith("/") else "file"
+            yield Member(name, kind, info.file_size, _content(archive, opened.open, info))
 
 
 def _check_number(raw: IO[bytes], found: int) -> None:

@@ -88,13 +88,15 @@ def check(folder: Path, chosen: Iterable[Path], mend: str = "get it again") -> N
             listed = {folder / name: expected for name, expected in _read(path).items() if _among(parts, name)}
             damaged = _different(listed)
         except FileNotFoundError as error:
-            raise DataError(f"{error.filename}: missing, though {path.name} lists it; {mend}") from error
+            raise DataError(
+                f"{_shown(error.filename, folder)}: missing, though {path.name} lists it; {mend}"
+            ) from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read or compared ({reason(error)}); mend or remove it") from error
         if damaged:
             raise DataError(
-                f"{damaged}: has changed since it was downloaded, unpacked or generated; {mend}, or remove {path} to "
-                f"take it as it is"
+                f"{_shown(damaged, folder)}: has changed since it was downloaded, unpacked or generated; {mend}, "
+                f"or remove {path} to take it as it is"
             )
 
 
@@ -131,13 +133,21 @@ def _read(path: Path) -> dict[str, str]:
     matches = [_LINE.fullmatch(line) for line in lines[:-1]]
     if lines[-1] or not matches or not all(matches):
         raise ValueError(f"{path.name} is no list of checksums")
-    return {match[2]: match[1] for match in matches}
+    found = {match[2]: match[1] for match in matches}
+    if len(found) < len(matches) or any(name.startswith("/") or ".." in name.split("/") for name in found):
+        raise ValueError(f"{path.name} lists a file twice, or one elsewhere")
+    return found
 
 
 def _among(chosen: set[tuple[str, ...]], name: str) -> bool:
     """Whether a file is chosen or in a chosen folder."""
     parts = Path(name).parts
     return any(parts[:end] in chosen for end in range(len(parts) + 1))
+
+
+def _shown(path: Path | str, folder: Path) -> str:
+    """A path for people: what a list calls a file may be anything."""
+    return f"{folder}/{reason(Path(path).relative_to(folder))}"
 
 
 def _state(file: Path) -> tuple[int, int, int]:

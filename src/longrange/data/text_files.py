@@ -20,8 +20,8 @@ LABELS = ("neg", "pos")
 
 _FOLDERS = [f"{split}/{label}" for split in SPLITS for label in LABELS]
 _AGAIN = "download it again"
-_LONGEST, _MOST = 10**6, 10**9  # bytes of a review and of all; the published ones have 14,000 and 66 million
-_ROWS = 256
+_LONGEST, _MOST = 10**6, 3 * 10**8  # bytes of a review and of all; the published ones have 14,000 and 66 million
+_ROWS = 64
 
 
 class Reviews(NamedTuple):

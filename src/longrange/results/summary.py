@@ -59,6 +59,8 @@ def _cost(outcome: Outcome) -> list[tuple[str, str]]:
         ("parameters", f"{outcome.n_parameters:,}"),
         ("kernel, precision", f"{outcome.backend}, {outcome.precision}"),
     ]
+    if outcome.processes > 1:
+        rows.append(("processes", str(outcome.processes)))
     if outcome.pretraining is not None:
         stage = outcome.pretraining
         epoch = f"epoch {stage.best_epoch + 1} of {stage.epochs}"

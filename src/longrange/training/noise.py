@@ -11,6 +11,7 @@ HINTS = (
     ".*smaller than the logging interval.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
+    ".*Grad strides do not match bucket view strides.*",
     ".*ended before the epoch ended and your dataloader is not resumable.*",  # see `TrainingBatches`
     ".*`srun` command is available on your system but is not used.*",
 )

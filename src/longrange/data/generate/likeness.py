@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from longrange.data.arrays import mapped
 from longrange.data.generate.pathfinder_tables import SETTINGS, disc_picture
 
 LIT, BRIGHT = 40, 200
@@ -112,7 +113,7 @@ def _panel(images: np.ndarray) -> np.ndarray:
 
 
 def _load(path: Path) -> np.ndarray:
-    images = np.load(path, mmap_mode="r")[:2000]
+    images = mapped(path)[:2000]
     side = round(images[0].size ** 0.5)
     return images.reshape(-1, side, side)
 
