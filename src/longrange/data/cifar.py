@@ -19,6 +19,7 @@ from longrange.data.archives import ensure_unpacked
 from longrange.data.arrays import ArrayDataset, Arrays, ensure_arrays, open_arrays
 from longrange.data.augmentation import Augmented, DatedSampler
 from longrange.data.cache import cache_folder
+from longrange.data.checksums import check
 from longrange.data.cifar_files import N_CLASSES, SIDE, TEST_FILES, TRAIN_FILES, read_batch
 from longrange.data.fetch import Source
 from longrange.data.module import SequenceDataModule, Split
@@ -145,7 +146,9 @@ class Cifar(SequenceDataModule):
         return cache_folder(self.cache_dir, self.name, files, {"colour": self.colour, "verify": self.verify})
 
     def _read(self, names: tuple[str, ...]) -> Arrays:
-        parts = [read_batch(self._folder / name, self.verify) for name in names]
+        files = [self._folder / name for name in names]
+        check(self.data_dir, files)
+        parts = [read_batch(file, self.verify) for file in files]
         images = np.concatenate([images if self.colour else gray(images) for images, _ in parts])
         return Arrays(images, np.concatenate([labels for _, labels in parts]))
 
