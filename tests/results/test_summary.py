@@ -1,6 +1,7 @@
 """The tables that end a command."""
 
 import dataclasses
+import re
 import io
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def test_the_summary_tells_scores_cost_and_files(outcome, console):
 def test_the_summary_tells_what_is_unusual(outcome, console):
     resumed_from = outcome.run_dir / "last.ckpt"
     stage = Pretraining("masked", epochs=8, best_epoch=5, loss={"train": 0.2, "val": 0.31234}, wall_s=12.0)
-    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=resumed_from, pretraining=stage)
+    unusual = dataclasses.replace(outcome, protocol="paper", resumed_from=resumed_from, pretraining=stage, processes=4)
     print_summary(unusual, [], console)
     shown = console.file.getvalue()
     assert "on the test set as published" in shown
     assert " last.ckpt " in shown
+    assert re.search(r"processes +│ 4 ", shown)
     assert "masked, epoch 6 of 8, val loss 0.3123" in shown
 
 
