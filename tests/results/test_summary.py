@@ -1,8 +1,8 @@
 """The tables that end a command."""
 
 import dataclasses
-import re
 import io
+import re
 from pathlib import Path
 
 import pytest
