@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from longrange.data import checksums
 from longrange.data.checksums import flush, seal
+from longrange.data.progress import readable
 from longrange.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -133,4 +134,6 @@ def check_space(folder: Path, needed: int) -> None:
     """
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
-        raise DataError(f"{folder}: needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; choose another place")
+        raise DataError(
+            f"{folder}: needs {readable(needed)}, {readable(free)} are free; make room or choose another place"
+        )
