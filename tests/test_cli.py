@@ -189,6 +189,21 @@ def test_a_sweep_resumes_the_jobs_that_have_run(type_command):
     assert seen == [0, 1]
 
 
+def test_several_runs_may_be_asked_for_anywhere_in_the_command(type_command):
+    seen = []
+    type_command(lambda cfg: seen.append(cfg.seed), "experiment=quickstart", "-m", "seed=0,1")
+    assert seen == [0, 1]
+
+
+def test_a_key_of_swept_options_alone_is_told_how_to_be_set(type_command, capsys):
+    sweep = ["-m", "experiment=image/s5,scifar/s4"]
+    assert type_command(nothing, *sweep, "data.verify=false") == 2
+    assert "data.verify: unknown before experiment is chosen" in capsys.readouterr().err
+    seen = []
+    assert not type_command(lambda cfg: seen.append(cfg.data.verify), *sweep, "++data.verify=false")
+    assert seen == [False, False]
+
+
 def plain_interrupt():
     raise KeyboardInterrupt
 

@@ -59,6 +59,7 @@ def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Calla
         @functools.wraps(task)
         def command() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print; the wording is done here
+            sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
             if open_keys:
                 sys.argv[1:] = opened(sys.argv[1:])
             _run_folder.cache_clear()

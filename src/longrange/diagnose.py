@@ -148,6 +148,19 @@ def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, mult
     for override in parsed:
         if override not in groups:
             yield from _wrong_key(override, known, config_dir)
+    if any(group.is_sweep_override() for group in groups):
+        yield from _too_early_keys(parsed, groups, config_name)
+
+
+def _too_early_keys(overrides: Sequence[Override], groups: Sequence[Override], config_name: str) -> Iterator[str]:
+    """Keys that the options of a swept group bring: Hydra composes once without these before the jobs."""
+    swept = next(group for group in groups if group.is_sweep_override())
+    fixed = [group for group in groups if not group.is_sweep_override()]
+    known = _all_keys(OmegaConf.to_container(_without_values(fixed, config_name)))
+    for override in overrides:
+        key, text = override.key_or_group, override.input_line
+        if override not in groups and not override.is_add() and key not in known:
+            yield f"{key}: unknown before {swept.key_or_group} is chosen, where a sweep begins; write ++{text}"
 
 
 def _unusable_values(override: Override, multirun: bool) -> Iterator[str]:
