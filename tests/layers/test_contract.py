@@ -127,3 +127,39 @@ def test_the_recurrent_mode_keeps_float32_under_autocast(make):
             y, state = layer.prefill(u, layer.initial_state(2))
     assert (y - exact).abs().max() < 0.05 * exact.abs().max()
     assert state.dtype == torch.float32
+
+
+def transition_by_stepping(layer, rate):
+    """The whole state's A_bar, column by column: what a step without input makes of each unit state."""
+    empty = layer.initial_state(1)
+    units = torch.eye(empty.numel(), dtype=empty.dtype).unflatten(1, empty.shape[1:])
+    _, after = layer.step(torch.zeros(len(units), layer.d_model, dtype=empty.dtype), units, rate)
+    return after.flatten(1).mT
+
+
+@each_layer
+@pytest.mark.parametrize("rate", [1.0, 2.0])
+def test_the_spectral_radius_is_that_of_the_matrix_that_a_step_applies(make, rate):
+    layer = build(make)
+    with torch.no_grad():
+        for parameter in layer.parameters():  # copies and features that start alike become different
+            parameter += 0.1 * torch.randn_like(parameter)
+        expected = torch.linalg.eigvals(transition_by_stepping(layer, rate)).abs().max().item()
+    assert layer.spectral_radius(rate) == pytest.approx(expected, rel=1e-12)
+    assert expected < 1
+    assert layer.spectral_radius(3.0) != pytest.approx(expected, rel=1e-5)
+
+
+@each_layer
+def test_time_steps_are_in_the_range_they_were_drawn_from_and_follow_the_rate(make):
+    layer = build(make)
+    dt = layer.time_steps()
+    assert 0.001 * (1 - 1e-6) <= dt.min() < dt.max() <= 0.1 * (1 + 1e-6)
+    torch.testing.assert_close(layer.time_steps(2.0), 2 * dt)
+
+
+def test_a_growing_state_has_a_radius_above_one():
+    layer = build(LAYERS["s5"])
+    with torch.no_grad():
+        layer.Lambda_re[0] = 0.5
+    assert layer.spectral_radius() == pytest.approx(torch.exp(0.5 * layer.time_steps()[0]).item(), rel=1e-12)

@@ -141,6 +141,12 @@ class Repeated(SequenceLayer):
     def forward(self, u, lengths=None, rate=1.0):
         return torch.cat([u, u], dim=-1)
 
+    def time_steps(self, rate=1.0):
+        raise NotImplementedError
+
+    def spectral_radius(self, rate=1.0):
+        raise NotImplementedError
+
     def _recurrence(self, rate):
         raise NotImplementedError
 

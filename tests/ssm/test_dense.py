@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import cont2discrete
 
-from longrange.ssm.dense import gbt, inverse, zoh
+from longrange.ssm.dense import gbt, gbt_eigenvalues, inverse, zoh
 
 STEPS = torch.tensor([0.001, 0.1, 1.0], dtype=torch.float64)
 RULES = {
@@ -75,3 +75,14 @@ def test_rules_of_alpha_one_half_and_above_keep_a_stable_system_from_growing():
     for alpha in (0.5, 0.75, 1.0):
         A_bar, _ = gbt(A, torch.ones(6).double(), STEPS, alpha)
         assert (torch.linalg.matrix_norm(A_bar, 2) < 1).all()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_eigenvalues_after_the_transform_are_those_of_its_matrix(alpha):
+    torch.manual_seed(0)
+    A, dt = -torch.diag(torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)), torch.tensor([0.1, 0.3]).double()
+    A += 0.1 * torch.randn(3, 3, dtype=torch.float64)
+    expected = torch.linalg.eigvals(gbt(A, torch.ones(3, dtype=torch.float64), dt, alpha)[0])
+    ours = gbt_eigenvalues(torch.linalg.eigvals(A), dt.unsqueeze(-1), alpha)
+    order = [x.gather(-1, x.real.argsort(dim=-1)) for x in (ours, expected)]
+    torch.testing.assert_close(*order, rtol=1e-12, atol=1e-12)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from longrange.ssm import (
     BilinearDPLR,
     double_length,
+    dplr_eigenvalues,
     nplr,
     row_to_complex,
     row_to_real,
@@ -104,3 +105,21 @@ def test_truncation_equals_the_authors(i):
     A_bar = BilinearDPLR(golden["Lambda"], golden["P"], golden["dt"]).dense()
     C_tilde = row_to_complex(truncate(row_to_real(golden["C"]), A_bar, golden["L"]))
     assert (C_tilde - golden["C_tilde"]).abs().max() < 1e-4 * C_tilde.abs().max()
+
+
+def test_eigenvalues_of_legs_are_minus_one_to_minus_n():
+    Lambda, P, _, _ = nplr("legs", 12)
+    found = dplr_eigenvalues(Lambda.unsqueeze(0), P.unsqueeze(1)).squeeze(0)
+    torch.testing.assert_close(found.real.sort().values, -torch.arange(12.0, 0, -1).double(), rtol=1e-6, atol=0)
+    assert found.imag.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_eigenvalues_of_many_systems_are_those_of_their_complex_matrices(rank):
+    """Conjugates written out: twice the states, and no real form."""
+    Lambda, P, *_ = (t.detach() for t in random_system(20, 3, rank))
+    full, columns = torch.cat([Lambda, Lambda.conj()], -1), torch.cat([P, P.conj()], -1)
+    A = torch.diag_embed(full) - torch.einsum("rsn,rsm->snm", columns, columns.conj())
+    for ours, matrix in zip(dplr_eigenvalues(Lambda, P), A, strict=True):
+        distance = (ours.unsqueeze(1) - torch.linalg.eigvals(matrix)).abs()
+        assert max(distance.amin(0).max(), distance.amin(1).max()) < 1e-10

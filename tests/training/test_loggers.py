@@ -46,13 +46,14 @@ def test_all_loggers_show_the_same_metrics_under_the_same_names(tmp_path):
     sent = by_epoch(wandb_file.metrics(folder))
     events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     drawn = by_epoch(tensorboard_rows(events))
-    names = {"lr", *(f"{split}/{name}" for split in ("train", "val", "test") for name in ("accuracy", "loss"))}
+    health = {"grad_norm_mean", "grad_norm_max", "dt_min", "dt_max", "spectral_radius"}
+    names = {"lr", *health, *(f"{split}/{name}" for split in ("train", "val", "test") for name in ("accuracy", "loss"))}
     for shown in (table, sent, drawn):
         assert {name for name, _ in shown} == names
         assert shown.keys() == table.keys()
         assert shown == pytest.approx(table, rel=1e-6)
     assert table["test/loss", outcome.best_epoch] == pytest.approx(outcome.metrics["test"]["loss"])
-    assert len(table) == 3 * 5 + 2
+    assert len(table) == 3 * 10 + 2
 
 
 def by_epoch(rows: Iterable[dict]) -> dict[tuple[str, int], float]:

@@ -91,6 +91,26 @@ class SequenceLayer(nn.Module, ABC):
     def _recurrence(self, rate: float) -> Recurrence:
         """As `recurrence`, for a layer that is not bidirectional."""
 
+    @abstractmethod
+    def time_steps(self, rate: float = 1.0) -> Tensor:
+        """Delta of all the layer's systems or states, positive, in any shape.
+
+        Args:
+            rate: factor on the learned ones.
+        """
+
+    @abstractmethod
+    def spectral_radius(self, rate: float = 1.0) -> float:
+        """Largest absolute eigenvalue of A_bar over all the layer's systems; the state decays where it is below 1.
+
+        It is computed for a log, not for training: no gradient flows, and eigenvalues of dense matrices are taken in
+        float64. Rounding moves these by about the conditioning of A, but never far beyond 1 while A is dissipative, as
+        those of S4 and LSSL are by their parametrisation.
+
+        Args:
+            rate: factor on the time step.
+        """
+
     def initial_state(self, batch: int) -> Tensor:
         """See `Recurrence.initial_state`."""
         return self.recurrence().initial_state(batch)

@@ -14,7 +14,7 @@ from longrange.layers.base import check_time_steps
 from longrange.layers.convolution import ConvolutionLayer
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.ssm import MEASURES, log_uniform
-from longrange.ssm.dense import gbt
+from longrange.ssm.dense import gbt, gbt_eigenvalues
 from longrange.ssm.structured import legs_structure, structured
 from longrange.ssm.transition import DenseTransition, KernelTable, kernel
 
@@ -79,12 +79,25 @@ class LSSL(ConvolutionLayer):
             return kernel(DenseTransition(A_bar), B_bar, self.C, length)
         return self._fixed_system(rate).table.kernel(self.C, length)
 
+    def time_steps(self, rate: float = 1.0) -> Tensor:
+        """See `SequenceLayer.time_steps`; (H,)."""
+        return rate * self.log_dt.exp()
+
+    @torch.no_grad()
+    def spectral_radius(self, rate: float = 1.0) -> float:
+        """See `SequenceLayer.spectral_radius`; the eigenvalues are those of A, which all features share."""
+        values = {name: value.double() for name, value in self.structure.items()} if self.trainable else {}
+        A = -structured(values) if values else self.A.double()
+        Lambda = torch.linalg.eigvals(A.cpu())
+        dt = self.time_steps(rate).double().cpu().unsqueeze(-1)
+        return gbt_eigenvalues(Lambda, dt, self.alpha).abs().max().item()
+
     def discretized(self, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """A_bar, (H, N, N), and B_bar, (H, N)."""
         if not self.trainable:
             system = self._fixed_system(rate)
             return system.A_bar, system.B_bar
-        return gbt(-structured(dict(self.structure.items())), self.B, rate * self.log_dt.exp(), self.alpha)
+        return gbt(-structured(dict(self.structure.items())), self.B, self.time_steps(rate), self.alpha)
 
     def _recurrence(self, rate: float) -> FeatureRecurrence:
         with torch.autocast(self.C.device.type, enabled=False):

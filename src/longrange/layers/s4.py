@@ -14,8 +14,10 @@ from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import (
     BilinearDPLR,
     DPLRTransition,
+    bilinear,
     cauchy_weights,
     double_length,
+    dplr_eigenvalues,
     kernel_from_transform,
     nodes,
     nplr,
@@ -99,6 +101,14 @@ class S4(SpectralLayer):
         y = nodes(L, dt.dtype, dt.device)
         transform = dplr_transform(parts(weights).movedim(0, 2), parts(dt * self.poles()), y)
         return kernel_from_transform(transform, weights, L)[..., :length]
+
+    @torch.no_grad()
+    def spectral_radius(self, rate: float = 1.0) -> float:
+        """See `SequenceLayer.spectral_radius`; the eigenvalues are those of A, of which there are S."""
+        S, double = self.A_real.shape[0], torch.complex128
+        Lambda = dplr_eigenvalues(self.poles()[:S].to(double), self._low_rank()[:, :S].to(double))
+        dt = self.time_steps(rate).double().cpu().unflatten(0, (-1, S))
+        return bilinear(Lambda, dt)[0].abs().max().item()
 
     def diagonal_recurrence(self, rate: float = 1.0) -> FeatureRecurrence:
         """The recurrent mode in the eigenbasis of A_bar, where a step is a product of N complex numbers.

@@ -7,6 +7,7 @@ Source: S4D (arXiv 2206.11893); the "dss" discretisation is that of DSS (arXiv 2
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from longrange.kernels import parts, vandermonde
@@ -80,6 +81,11 @@ class S4D(SpectralLayer):
         else:
             A_bar, gain = DISCRETIZATIONS[self.discretization](poles, dt)
         return A_bar, gain * self.input_weights()
+
+    @torch.no_grad()
+    def spectral_radius(self, rate: float = 1.0) -> float:
+        """See `SequenceLayer.spectral_radius`."""
+        return self.discretized(rate)[0].abs().max().item()
 
     def _recurrence(self, rate: float) -> FeatureRecurrence:
         A_bar, B_bar = self.discretized(rate)

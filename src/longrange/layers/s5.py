@@ -78,6 +78,15 @@ class S5(SequenceLayer):
         A_bar, B_bar = self.discretized(rate)
         return S5Recurrence(parts(A_bar), parts(B_bar).flatten(0, 1), self._output_matrix(), self.D)
 
+    def time_steps(self, rate: float = 1.0) -> Tensor:
+        """See `SequenceLayer.time_steps`; (p,)."""
+        return rate * self.log_step.exp()
+
+    @torch.no_grad()
+    def spectral_radius(self, rate: float = 1.0) -> float:
+        """See `SequenceLayer.spectral_radius`."""
+        return self.discretized(rate)[0].abs().max().item()
+
     def discretized(self, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """The discrete system at a time step of `rate` times the learned one.
 
@@ -86,7 +95,7 @@ class S5(SequenceLayer):
         """
         real = self.Lambda_re.clamp(max=-1e-4) if self.clip_eigs else self.Lambda_re
         rule = DISCRETIZATIONS[self.discretization]
-        A_bar, gain = rule(torch.complex(real, self.Lambda_im), rate * self.log_step.exp())
+        A_bar, gain = rule(torch.complex(real, self.Lambda_im), self.time_steps(rate))
         return A_bar, gain.unsqueeze(-1) * torch.view_as_complex(self.B)
 
     def _output_matrix(self) -> Tensor:

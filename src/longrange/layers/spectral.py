@@ -65,8 +65,8 @@ class SpectralLayer(ConvolutionLayer):
         """See `SequenceLayer.attune`."""
         self.length.set(max_length)
 
-    def time_steps(self, rate: float) -> Tensor:
-        """(H, 1), positive."""
+    def time_steps(self, rate: float = 1.0) -> Tensor:
+        """See `SequenceLayer.time_steps`; (H, 1)."""
         dt = self.inv_dt.exp() if self.dt_transform == "exp" else F.softplus(self.inv_dt)
         return rate * dt.unsqueeze(-1)
 

@@ -33,6 +33,19 @@ def gbt(A: Tensor, B: Tensor, dt: Tensor, alpha: float = 0.5) -> tuple[Tensor, T
     return (implicit - (1 - alpha) * identity) / alpha, (implicit @ B_step).squeeze(-1)
 
 
+def gbt_eigenvalues(Lambda: Tensor, dt: Tensor, alpha: float = 0.5) -> Tensor:
+    """What `gbt` makes of the eigenvalues of A: those of A_bar.
+
+    Args:
+        Lambda: eigenvalues of A, (...) complex.
+        dt: time steps, of a shape that broadcasts.
+        alpha: as for `gbt`.
+    Returns:
+        (1 + (1 - alpha) dt Lambda) / (1 - alpha dt Lambda), complex.
+    """
+    return (1 + (1 - alpha) * dt * Lambda) / (1 - alpha * dt * Lambda)
+
+
 def zoh(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
     """Zero-order hold: the exponential of the system with its constant input as one more state.
 

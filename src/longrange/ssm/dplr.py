@@ -5,11 +5,15 @@ P^* x = 2 Re sum conj(P) x and outputs y = 2 Re sum C x. As a real system the st
 2111.00396), appendix C.2 for the step, C.3 for the truncation.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
 from longrange.ssm.dense import inverse
-from longrange.ssm.transition import DenseTransition, Transition
+from longrange.ssm.transition import DenseTransition, DiagonalTransition, Transition
+
+_AT_ONCE = 16  # matrices whose eigenvalues one core takes in a row
 
 
 class BilinearDPLR:
@@ -84,6 +88,24 @@ class DPLRTransition(Transition):
         if self._matrix is None or (torch.is_grad_enabled() and not self._matrix.A.requires_grad):
             self._matrix = DenseTransition(self._system.dense())
         return self._matrix
+
+
+def dplr_eigenvalues(Lambda: Tensor, P: Tensor) -> Tensor:
+    """Eigenvalues of A = Lambda - P P^*, the implied conjugate states included.
+
+    They are taken on the CPU, a few matrices at a time on each core: few libraries for GPUs have them.
+
+    Args:
+        Lambda: (S, N/2) complex.
+        P: (R, S, N/2) complex.
+    Returns:
+        (S, N) complex, on the CPU.
+    """
+    column = state_to_real(P).movedim(0, -1)
+    diagonal = DiagonalTransition(torch.stack([Lambda.real, Lambda.imag])).dense()
+    with ThreadPoolExecutor(torch.get_num_threads()) as cores:
+        parts = (diagonal - 2 * column @ column.mT).cpu().split(_AT_ONCE)
+        return torch.cat(list(cores.map(torch.linalg.eigvals, parts)))
 
 
 def truncate(C: Tensor, A_bar: Tensor, L: int) -> Tensor:
