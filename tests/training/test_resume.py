@@ -13,7 +13,8 @@ from toy_task import InterruptAt, InterruptedAtError, toy_config
 from longrange.errors import CheckpointError, StoppedError
 from longrange.training import checkpoint as checkpoints
 from longrange.training import train
-from longrange.training.durable import damaged_part, write_whole
+from longrange.training.durable import damaged_part, keep_previous, sole_writer, write_whole
+from longrange.training.loggers import EpochCSV
 
 PLAIN = ["epochs=3"]
 
@@ -87,9 +88,8 @@ def test_a_stop_in_validation_loses_the_last_step_at_most(whole, tmp_path, monke
     assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
-def test_an_epoch_longer_than_the_interval_is_written_within(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "EVERY_S", -1.0)
-    cfg = toy_config(tmp_path, *PLAIN)
+def test_an_epoch_longer_than_the_interval_is_written_within(whole, tmp_path):
+    cfg = toy_config(tmp_path, *PLAIN, "save_every_s=0")
     cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": 1, "batch": 4}
     with pytest.raises(InterruptedAtError):
         train(cfg)
@@ -152,19 +152,24 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path):
         train(toy_config(tmp_path, *PLAIN, "resume=auto"))
 
 
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monkeypatch):
-    folder = stopped(tmp_path, epoch=1)
-    before = (folder / "last.ckpt").read_bytes()
+@pytest.mark.parametrize("name", ["metrics.csv", "last.ckpt"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monkeypatch, name):
+    folder, sync = stopped(tmp_path, epoch=1), os.fsync
+    files = (folder / "last.ckpt", tmp_path / "metrics.csv")
+    before = [file.read_bytes() for file in files]
 
     def full(handle):
-        raise OSError(28, "No space left on device")
+        if name in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(28, "No space left on device")
+        sync(handle)
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(CheckpointError, match=r"cannot be written .No space left on device.*go on from them"):
+        with pytest.raises(CheckpointError, match=rf"{name}: cannot be written .No space left on device.*go on from"):
             train(toy_config(tmp_path, *PLAIN, "resume=auto"))
-    assert (folder / "last.ckpt").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+    assert files[0].read_bytes() == before[0]
+    assert files[1].read_bytes().startswith(before[1])
+    assert {path.name for path in folder.iterdir()} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
@@ -175,6 +180,37 @@ def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, b"new")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_the_curve_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    EpochCSV(str(tmp_path)).log_metrics({"epoch": 0, "val/loss": 1.0})
+    before = (tmp_path / "metrics.csv").read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        EpochCSV(str(tmp_path)).log_metrics({"epoch": 1, "val/loss": 0.5})
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    """By the next one, and by nobody while a writer lives."""
+    draft = tmp_path / "checkpoints/.last.ckpt.partial"
+    draft.parent.mkdir()
+    draft.write_bytes(b"half")
+    with sole_writer(tmp_path):
+        assert not draft.exists()
+        draft.write_bytes(b"half")
+        with pytest.raises(CheckpointError, match="another training"), sole_writer(tmp_path):
+            pass
+        assert draft.exists()
+
+
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    """As those of some clouds are."""
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    (tmp_path / "last").write_bytes(b"first")
+    keep_previous(tmp_path / "last", tmp_path / "previous")
+    assert (tmp_path / "previous").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["previous"]
 
 
 def test_checkpoints_hold_no_code(tmp_path):

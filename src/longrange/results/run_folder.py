@@ -8,8 +8,8 @@ from pathlib import Path
 
 from longrange.errors import CheckpointError
 
-# What a run logs, where it writes and what it resumes change no result; the seed has its own place in the name.
-_NOT_HASHED = re.compile(r"^[+~]*(seed|resume|logger|callbacks|paths|launcher)([.=@]|$)")
+# What a run logs, where and when it writes and what it resumes change no result; the seed has its own place in the name.
+_NOT_HASHED = re.compile(r"^[+~]*(seed|resume|save_every_s|logger|callbacks|paths|launcher)([.=@]|$)")
 
 
 def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[str], *, latest: bool) -> Path:

@@ -23,26 +23,26 @@ BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 MODEL_PREFIX = "model."  # of the model's tensors within the Lightning module
 
 
-EVERY_S = 600.0  # seconds between checkpoints within an epoch
-BEFORE_VALIDATION_S = 30.0  # and at least that many after one until the next, before an epoch's last step
+BEFORE_VALIDATION_S = 30.0  # at most that many seconds since a checkpoint when an epoch's last step begins
 
 
 class BestAndLast(Checkpoint):
     """Writes `best.ckpt`, the first epoch with the best validation metric, and `last.ckpt`.
 
-    `last.ckpt` is written after every epoch, within a long one every ten minutes, and before its last step, since a
+    `last.ckpt` is written after every epoch, within a long one every so often, and before its last step, since a
     process that is stopped in validation can write nothing; `previous.ckpt` is the one before.
 
     Args:
         folder: where to.
+        every_s: seconds between two within an epoch.
 
     Attributes:
         best_score: validation metric of the best epoch so far; None before the first.
         best_epoch: counted from 0.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, every_s: float):
+        self.folder, self.every_s = folder, every_s
         self.best_score: float | None = None
         self.best_epoch = -1
         self._written = monotonic()
@@ -59,7 +59,8 @@ class BestAndLast(Checkpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
         """Write within an epoch where it is time for it."""
-        wait = BEFORE_VALIDATION_S if trainer.fit_loop.epoch_loop.batch_idx == _last_step(trainer) - 1 else EVERY_S
+        before_last_step = trainer.fit_loop.epoch_loop.batch_idx == _last_step(trainer) - 1
+        wait = min(self.every_s, BEFORE_VALIDATION_S) if before_last_step else self.every_s
         if trainer.strategy.reduce_boolean_decision(monotonic() - self._written > wait, all=False):
             self.save_within_epoch(trainer)
 

@@ -22,19 +22,24 @@ def write_whole(path: Path, content: bytes) -> None:
         path: the file; its folder is made.
         content: all of it.
     Raises:
-        OSError: it cannot be written; what was there is as it was.
+        CheckpointError: it cannot be written; what was there is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = _draft(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException:
+    except BaseException as problem:
         with suppress(OSError):
             draft.unlink()
+        if isinstance(problem, OSError):
+            raise CheckpointError(
+                f"{path}: cannot be written ({problem.strerror or problem}); the checkpoints before it are as they "
+                "were: mend that and go on from them with resume=auto"
+            ) from problem
         raise
     _flush_folder(path.parent)
 
@@ -42,6 +47,8 @@ def write_whole(path: Path, content: bytes) -> None:
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Within it, no other process on this file system writes a run into the folder; a killed one blocks nobody.
+
+    What a killed one had half-written is removed.
 
     Raises:
         CheckpointError: another process does.
@@ -56,19 +63,28 @@ def sole_writer(folder: Path) -> Iterator[None]:
             "folder of its own"
         ) from None
     try:
+        for draft in folder.rglob(_draft(Path("*")).name):
+            draft.unlink()
         yield
     finally:
         lock.release()
 
 
 def keep_previous(path: Path, previous: Path) -> None:
-    """Give a file, if it is there, a second name that stays with its content when `path` is written anew."""
-    if path.exists():
-        draft = previous.with_name(f".{previous.name}.{os.getpid()}")
-        with suppress(OSError):
-            draft.unlink()
+    """Give a file, if it is there, a second name that stays with its content when `path` is written anew.
+
+    Where the file system knows no second names, the file only has the other one until then.
+    """
+    if not path.exists():
+        return
+    draft = _draft(previous)
+    with suppress(OSError):
+        draft.unlink()
+    try:
         os.link(path, draft)
-        os.replace(draft, previous)
+    except OSError:
+        draft = path
+    os.replace(draft, previous)
 
 
 class DurableIO(TorchCheckpointIO):
@@ -82,13 +98,7 @@ class DurableIO(TorchCheckpointIO):
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        try:
-            write_whole(Path(path), content.getvalue())
-        except OSError as problem:
-            raise CheckpointError(
-                f"{path}: cannot be written ({problem.strerror or problem}); the checkpoints before it are as they "
-                "were: mend that and go on from them with resume=auto"
-            ) from problem
+        write_whole(Path(path), content.getvalue())
 
 
 def damaged_part(path: Path) -> str | None:
@@ -99,6 +109,11 @@ def damaged_part(path: Path) -> str | None:
     """
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
+
+
+def _draft(path: Path) -> Path:
+    """Where a file is written before it gets its name; the same every time, since a folder has one writer."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def _flush_folder(folder: Path) -> None:

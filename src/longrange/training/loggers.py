@@ -1,6 +1,7 @@
 """Where metrics go while a training runs: a CSV file, TensorBoard, Weights & Biases."""
 
 import csv
+import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from longrange.errors import ConfigError
 from longrange.training.checkpoint import BestAndLast
+from longrange.training.durable import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +61,11 @@ class EpochCSV(Logger):
 
     def _write(self) -> None:
         names = sorted({name for row in self._rows.values() for name in row} - {"epoch"})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", *names])
-            writer.writeheader()
-            writer.writerows(row for _, row in sorted(self._rows.items()))
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, ["epoch", *names])
+        writer.writeheader()
+        writer.writerows(row for _, row in sorted(self._rows.items()))
+        write_whole(self.path, table.getvalue().encode())
 
 
 class TestedEpoch(Callback):

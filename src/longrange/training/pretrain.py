@@ -57,7 +57,7 @@ class Stage:
         self.folder, self.epochs = Path(cfg.paths.run_dir, "pretrain"), cfg.pretrain.epochs
         own = {"max_epochs": self.epochs, "default_root_dir": str(self.folder)}
         self.trainer = OmegaConf.merge(cfg.trainer, own)
-        self.checkpoints = BestAndLast(self.folder / "checkpoints")
+        self.checkpoints = BestAndLast(self.folder / "checkpoints", cfg.save_every_s)
         self.resumed_from: Path | None = None
         self._behind = 0
         later = Path(cfg.paths.run_dir, "checkpoints", LAST)

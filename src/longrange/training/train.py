@@ -111,7 +111,7 @@ def _run(
     origin: Origin,
     watchers: Sequence[Callback],
 ) -> Outcome:
-    history, speed, checkpoints = History(), Throughput(), BestAndLast(folder)
+    history, speed, checkpoints = History(), Throughput(), BestAndLast(folder, cfg.save_every_s)
     watchers = [*(build(callback) for callback in cfg.callbacks.values()), *watchers]
     trainer = build_trainer(
         cfg.trainer,

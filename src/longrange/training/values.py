@@ -25,11 +25,12 @@ _OWN = {
     "pretrain.epochs": int,
     "backend": str,
     "resume": str | None,
+    "save_every_s": float,
     "optimizer.*lr": float,
     "optimizer.*weight_decay": float,
     "optimizer.rules.*.patterns": list[str],
 }
-_NOT_NEGATIVE = ("seed", "optimizer.*lr", "optimizer.*weight_decay")
+_NOT_NEGATIVE = ("seed", "save_every_s", "optimizer.*lr", "optimizer.*weight_decay")
 _WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
 _SEQUENCES = (list, Sequence, Collection, tuple)
 
