@@ -48,7 +48,7 @@ class Training:
     def start(self) -> subprocess.Popen:
         self.lives += 1
         (self.folder / "phase").write_text("starting")
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
         with self.log.open("w") as log:
             return subprocess.Popen(
                 self.command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longrange.errors import CheckpointError
 
-# What a run logs, where and when it writes, what it resumes: none changes a result. The seed has its own place in a name.
+# What a run logs, where and when it writes and what it resumes change no result; the seed has a place of its own.
 _NOT_HASHED = re.compile(r"^[+~]*(seed|resume|save_every_s|logger|callbacks|paths|launcher)([.=@]|$)")
 
 
