@@ -316,6 +316,23 @@ def test_a_launcher_that_is_not_installed_gets_one_line(plugin, launcher):
     assert told == f"launcher={launcher}: not installed; pip install 'longrange[{launcher}]'"
 
 
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 72 bytes."), "72 bytes"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"), "2.50 GiB"),
+        (MemoryError("Unable to allocate 3.2 TiB for an array"), "3.2 TiB"),
+    ],
+)
+def test_too_little_memory_gets_one_line(type_command, capsys, error, asked):
+    def task(cfg):
+        raise error
+
+    assert type_command(task) == 2
+    told = f"error: not enough memory ({asked} asked for at once): take a smaller data.batch_size or model, or accumu"
+    assert only_line(capsys).startswith(told)
+
+
 def test_the_loss_of_another_process_gets_one_line(type_command, capsys):
     def task(cfg):
         raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:6037")

@@ -4,6 +4,7 @@ Hydra says where composition failed; this module asks Hydra's own loader what wo
 """
 
 import errno
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from longrange.errors import LongrangeError, nearest
 
 _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate")  # torch, CUDA, numpy
 
 # Hydra's plugins by the launcher and the extra requirement that need them.
 _LAUNCHERS = {
@@ -87,6 +90,11 @@ def _trouble_of_the_machine(error: Exception) -> str | None:
         return f"cannot write to {error.filename or 'the disk'}: {error.strerror}"
     if isinstance(error, RuntimeError) and "Connection closed by peer" in str(error):
         return "another process of this training has ended, and says why itself"
+    if isinstance(error, MemoryError | RuntimeError | InstantiationException) and _NO_MEMORY.search(str(error)):
+        asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
+        how_much = f" ({asked[1]} asked for at once)" if asked else ""
+        parts = "accumulate=<parts>, which computes a batch in so many parts"
+        return f"not enough memory{how_much}: take a smaller data.batch_size or model, or {parts}"
     return None
 
 

@@ -41,10 +41,11 @@ def build_task(cfg: DictConfig, spec: TaskSpec) -> SequenceTask:
     """The Lightning module of a configuration, with freshly initialised weights that depend on `cfg.seed` alone.
 
     Raises:
-        ConfigError: an unknown backend, a negative seed, rate or weight decay, or sizes that the model refuses.
+        ConfigError: an unknown backend, a seed out of range, a negative rate or weight decay, or sizes that the model
+            refuses.
     """
-    if cfg.seed < 0:
-        raise ConfigError(f"seed={cfg.seed}: must not be negative")
+    if not 0 <= cfg.seed < 2**32:  # what numpy takes
+        raise ConfigError(f"seed={cfg.seed}: must not be negative, nor above {2**32 - 1}")
     backend.select(cfg.backend)
     keep_freed_memory()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

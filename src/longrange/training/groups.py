@@ -80,7 +80,7 @@ def _first_match(name: str, rules: Sequence[Rule]) -> int:
     for index, rule in enumerate(rules):
         if rule.matches(name):
             return index
-    raise ConfigError(f"no optimizer rule covers parameter {name}; let the last rule match '*'")
+    raise ConfigError(f"no optimizer rule covers parameter {name}; let the patterns of the last rule match '*'")
 
 
 def _without_numbers(names: Iterable[str]) -> list[str]:

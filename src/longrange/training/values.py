@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -31,7 +32,14 @@ _OWN = {
     "optimizer.rules.*.patterns": list[str],
 }
 _NOT_NEGATIVE = ("seed", "save_every_s", "optimizer.*lr", "optimizer.*weight_decay")
-_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
+_WORDS = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    NoneType: "null",
+}
 _SEQUENCES = (list, Sequence, Collection, tuple)
 
 
@@ -55,12 +63,12 @@ def _typed(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     hints = _parameters(node["_target_"]) if "_target_" in node else {}
     for name, value in node.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict):
+        known = [expected for pattern, expected in _OWN.items() if fnmatchcase(key, pattern)]
+        known = [hints[name]] if name in hints else known
+        if isinstance(value, dict) and ("_target_" in value or not any(_is_plain(expected) for expected in known)):
             yield from _typed(value, f"{key}.")
-        elif name in hints:
-            yield key, value, hints[name]
         else:
-            yield from ((key, value, expected) for pattern, expected in _OWN.items() if fnmatchcase(key, pattern))
+            yield from ((key, value, expected) for expected in known)
 
 
 def _parameters(target: Any) -> dict[str, Any]:
@@ -71,6 +79,12 @@ def _parameters(target: Any) -> dict[str, Any]:
         return {name: hint for function in functions for name, hint in get_type_hints(function).items()}
     except Exception:  # building it says what is wrong with the target
         return {}
+
+
+def _is_plain(expected: Any) -> bool:
+    """Whether no group of keys can be what is expected."""
+    options = get_args(expected) if get_origin(expected) in (Union, UnionType) else [expected]
+    return all(option in _WORDS or get_origin(option) in (*_SEQUENCES, Literal) for option in options)
 
 
 def _fits(value: Any, expected: Any) -> bool:
@@ -91,6 +105,8 @@ def _fits_plain(value: Any, expected: Any) -> bool:
         return expected not in (int, float, str, NoneType)
     if expected is float:
         return isinstance(value, int | float) and math.isfinite(value)
+    if expected is Path:
+        return isinstance(value, str)
     if expected in (int, bool, str, NoneType):
         return isinstance(value, expected)
     return not (get_origin(expected) is Callable or is_dataclass(expected))  # these are nodes with keys of their own
