@@ -7,19 +7,21 @@ from longrange.cli import main
 
 @main("train")
 def train(cfg: DictConfig) -> float:
-    """Train, write the run's record and learning curve, print the summary; return the score for a sweeper."""
+    """Train, write record, learning curve and model, print the summary; return the score for a sweeper."""
     from pytorch_lightning.utilities import rank_zero_only
 
     from longrange import training
     from longrange.results.plot import learning_curve
-    from longrange.results.record import write_record
+    from longrange.results.record import commit, write_record
     from longrange.results.summary import print_summary
+    from longrange.training.export import NAME, export
 
     outcome = training.train(cfg)
     if rank_zero_only.rank == 0:
         record = write_record(outcome, cfg)
         curve = learning_curve(outcome, outcome.run_dir / "learning_curve.png")
-        print_summary(outcome, [record, curve])
+        model = export(outcome.best_checkpoint, cfg, commit(), outcome.run_dir / NAME)
+        print_summary(outcome, [record, curve, model])
     return outcome.metrics["val"][outcome.metric]
 
 

@@ -70,6 +70,12 @@ def git_state() -> dict[str, str | bool | None]:
     return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
 
 
+def commit() -> str:
+    """The same in one word, e.g. "3f2a...-dirty"; "unknown" where it is not known."""
+    state = git_state()
+    return f"{state['commit'] or 'unknown'}{'-dirty' if state['dirty'] else ''}"
+
+
 def hardware() -> dict[str, Any]:
     """Processor, cores this process may use, memory in bytes, and the GPU if there is one."""
     return {

@@ -19,6 +19,7 @@ _FILES = (
     "metrics.csv",
     "train.log",
     "learning_curve.png",
+    "model.safetensors",
     "pretrain/metrics.csv",
 )
 _WRITTEN_OUT = 12  # up to so many classes, a confusion matrix shows its counts
