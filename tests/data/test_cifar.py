@@ -13,7 +13,7 @@ from real_data import REAL_DATA
 
 from longrange.cli import compose
 from longrange.data import cifar
-from longrange.data.cifar import CLASSES, Cifar
+from longrange.data.cifar import Cifar
 from longrange.data.summary import print_splits
 from longrange.errors import ConfigError, DataError
 from longrange.models.spec import TaskSpec
@@ -201,7 +201,7 @@ def test_colour_has_no_tokens(tmp_path):
 def test_preview_shows_images_with_their_classes(task, made, colour):
     images, labels = published(made, "val")
     shown = task(colour=colour, augment=True).preview("val", [4, 0])
-    assert [(kind, label) for kind, _, label in shown] == [("image", CLASSES[labels[i]]) for i in (4, 0)]
+    assert [(kind, label) for kind, _, label in shown] == [("image", Cifar.classes[labels[i]]) for i in (4, 0)]
     expected = images[4] if colour else np.asarray(Image.fromarray(images[4]).convert("L"))
     assert np.array_equal(shown[0][1], expected)
 

@@ -11,7 +11,7 @@ from real_data import REAL_DATA
 
 from longrange.cli import compose
 from longrange.data.characters import decode
-from longrange.data.retrieval import FILES, LABELS, Retrieval
+from longrange.data.retrieval import FILES, Retrieval
 from longrange.data.retrieval_text import read_rows
 from longrange.errors import ConfigError, DataError
 from longrange.models.spec import TaskSpec
@@ -98,7 +98,7 @@ def test_the_cache_is_bytes(task):
 
 def test_preview_shows_both_documents(task):
     _, first, second = pair("test", 3)
-    assert task.preview("test", [3]) == [("text", f"{first}\n\n{second}", LABELS[1])]
+    assert task.preview("test", [3]) == [("text", f"{first}\n\n{second}", Retrieval.classes[1])]
 
 
 @pytest.mark.parametrize("inside", ["", "tsv_data", "lra_release/tsv_data", "lra_release/lra_release/tsv_data"])

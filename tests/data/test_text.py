@@ -86,8 +86,10 @@ def test_spec_needs_no_data(tmp_path):
 def test_examples_are_the_published_texts(folder, tokens):
     task = make(folder, tokens=tokens)
     held, kept = task.preview("val", range(4)), task.preview("train", range(2 * N - 4))
-    assert sorted((text, LABELS.index(label)) for _, text, label in held + kept) == published("train")
-    assert sorted((t, LABELS.index(label)) for _, t, label in task.preview("test", range(2 * N))) == published("test")
+    assert sorted((text, Text.classes.index(label)) for _, text, label in held + kept) == published("train")
+    assert sorted((t, Text.classes.index(label)) for _, t, label in task.preview("test", range(2 * N))) == published(
+        "test"
+    )
 
 
 def test_a_tenth_of_each_class_is_held_out(folder):

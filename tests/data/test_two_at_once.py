@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 import tarfile
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class Stage:
 
     def middle(self) -> None:
         """Half of the work is done; while `stuck` is there, no more will be."""
+        (self.folder / "working").write_text(str(os.getpid()))
         with self.turns.open("a") as file:
             file.write("x")
         while self.stuck.exists():
@@ -162,6 +164,25 @@ def test_a_killed_one_is_replaced(stage, prepare):
         assert second.exitcode == 0
     assert left(stage.folder) == []
     prepare(stage)
+
+
+@ALL
+def test_of_eight_one_works_at_a_time_until_one_is_not_killed(stage, prepare):
+    with Others(prepare, stage) as others:
+        for _ in range(8):
+            others.start()
+        for turn in range(1, 4):
+            others.wait_for(lambda turn=turn: stage.turns.exists() and len(stage.turns.read_text()) == turn)
+            (worker,) = [p for p in others.processes if p.pid == int((stage.folder / "working").read_text())]
+            worker.kill()
+            worker.join()
+        others.wait_for(lambda: len(stage.turns.read_text()) == 4)
+        stage.stuck.unlink()
+        for process in others.processes:
+            process.join(SECONDS)
+        assert sorted(process.exitcode for process in others.processes) == [-9] * 3 + [0] * 5
+    assert stage.turns.read_text() == "xxxx"
+    assert left(stage.folder) == []
 
 
 def test_a_download_that_was_killed_goes_on(tmp_path):

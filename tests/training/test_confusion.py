@@ -24,7 +24,7 @@ def test_rows_are_classes_and_columns_answers():
 
 
 def test_a_training_hands_over_the_matrix_of_its_test(tmp_path, monkeypatch):
-    monkeypatch.setattr(ToyTask, "classes", ("a", "b", "c"), raising=False)
+    monkeypatch.setattr(ToyTask, "classes", ("a", "b", "c"))
     outcome = train(toy_config(tmp_path))
     assert outcome.confusion["classes"] == ["a", "b", "c"]
     counts = torch.tensor(outcome.confusion["counts"])

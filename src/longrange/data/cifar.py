@@ -34,7 +34,6 @@ ARCHIVE = Source(
     size=170_498_071,
     checksum="md5:c58f30108f718f92721af3b95e74349a",
 )
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
 FILES = (*TRAIN_FILES, *TEST_FILES)
 
@@ -59,6 +58,8 @@ class Cifar(SequenceDataModule):
     Raises:
         ConfigError: colour has no tokens.
     """
+
+    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(
         self,
@@ -128,7 +129,9 @@ class Cifar(SequenceDataModule):
         """Images for people, without augmentation: "image", (32, 32) or (32, 32, 3) uint8, the class."""
         data = self.split(split)
         images = data.inputs[indices].reshape(len(indices), SIDE, SIDE, *data.inputs.shape[2:])
-        return [("image", image, CLASSES[target]) for image, target in zip(images, data.targets[indices], strict=True)]
+        return [
+            ("image", image, self.classes[target]) for image, target in zip(images, data.targets[indices], strict=True)
+        ]
 
     @property
     def _folder(self) -> Path:

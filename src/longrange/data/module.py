@@ -1,7 +1,7 @@
 """The base of all data modules: what a task must provide, and the loaders built from it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,10 +38,12 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     Attributes:
         protocol: "heldout" (selection on validation data that is not the test set) or "paper" (as published,
             where that selects on the test set); written to the run record.
+        classes: a name for each class in the order of the labels; None where numbers are their names.
         behind: batches of the first epoch that a resumed run has behind it, as the training loader counts them.
     """
 
     protocol: Literal["heldout", "paper"] = "heldout"
+    classes: Sequence[str] | None = None
 
     def __init__(
         self,

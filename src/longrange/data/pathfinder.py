@@ -41,6 +41,8 @@ class Pathfinder(SequenceDataModule):
         options: batch size and loader options, see `SequenceDataModule`.
     """
 
+    classes = ("apart", "joined")
+
     def __init__(
         self,
         *,
@@ -105,7 +107,7 @@ class Pathfinder(SequenceDataModule):
         """Images for people: "image", (R, R) uint8, what the label says."""
         data, side = self.split(split), self.recipe.resolution
         images = data.pixels[data.rows[indices]].reshape(-1, side, side)
-        labels = (("apart", "joined")[label] for label in data.targets[indices])
+        labels = (self.classes[label] for label in data.targets[indices])
         return [("image", image, label) for image, label in zip(images, labels, strict=True)]
 
     def _drawn(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 N_IDS = 98
 N_TRAINING_PAIRS = 147_086
-LABELS = ("unrelated", "one cites the other")
 FILES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
 
 # The archive holds two copies of some tasks; the published pipelines read the inner folder.
@@ -91,6 +90,8 @@ class Retrieval(SequenceDataModule):
         ConfigError: a value is out of range.
     """
 
+    classes = ("unrelated", "one cites the other")
+
     def __init__(
         self,
         *,
@@ -111,7 +112,9 @@ class Retrieval(SequenceDataModule):
     @property
     def spec(self) -> TaskSpec:
         """Two documents of 98 characters in, 2 classes out."""
-        return TaskSpec(self.name, "tokens", N_IDS, len(LABELS), self.max_length, variable_length=True, paired=True)
+        return TaskSpec(
+            self.name, "tokens", N_IDS, len(self.classes), self.max_length, variable_length=True, paired=True
+        )
 
     @property
     def sources(self) -> list[Source]:
@@ -152,7 +155,8 @@ class Retrieval(SequenceDataModule):
         data = self.split(split)
         documents = [[decode(data.row(2 * i + j), data.symbols) for j in (0, 1)] for i in indices]
         return [
-            ("text", "\n\n".join(texts), LABELS[data.targets[i]]) for i, texts in zip(indices, documents, strict=True)
+            ("text", "\n\n".join(texts), self.classes[data.targets[i]])
+            for i, texts in zip(indices, documents, strict=True)
         ]
 
     @property

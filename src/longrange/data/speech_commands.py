@@ -81,7 +81,7 @@ class SpeechCommands(SequenceDataModule):
         _check(words, features, sample_rate, dropped)
         self.data_dir = Path(data_dir).expanduser()
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else self.data_dir / "cache"
-        self.words = WORDS if words == 35 else COMMANDS
+        self.classes = WORDS if words == 35 else COMMANDS
         self.features, self.sample_rate, self.dropped = features, sample_rate, dropped
         self._every = RATE // sample_rate  # of how many samples the first is kept
         self.download, self.name = download, name
@@ -90,7 +90,7 @@ class SpeechCommands(SequenceDataModule):
     def spec(self) -> TaskSpec:
         """One channel of samples or 20 of coefficients in, 35 or 10 classes out."""
         channels, steps = (1, SAMPLES // self._every) if self.features == "raw" else (N_MFCC, _FRAMES)
-        return TaskSpec(self.name, "continuous", channels + (self.dropped > 0), len(self.words), steps)
+        return TaskSpec(self.name, "continuous", channels + (self.dropped > 0), len(self.classes), steps)
 
     @property
     def sources(self) -> list[Source]:
@@ -126,7 +126,7 @@ class SpeechCommands(SequenceDataModule):
         """Clips for people: "wave", samples in [-1, 1] and their rate; MFCC as "image", a column each frame."""
         data = self.split(split)
         show = self._wave if self.features == "raw" else _picture
-        return [(*show(data.inputs[i]), self.words[data.targets[i]]) for i in indices]
+        return [(*show(data.inputs[i]), self.classes[data.targets[i]]) for i in indices]
 
     @property
     def _folder(self) -> Path:
@@ -135,8 +135,8 @@ class SpeechCommands(SequenceDataModule):
 
     @property
     def _paths(self) -> list[Path]:
-        lists = LISTS.values() if self.words is WORDS else ()
-        return [self._folder / name for name in (*self.words, *lists)]
+        lists = LISTS.values() if self.classes is WORDS else ()
+        return [self._folder / name for name in (*self.classes, *lists)]
 
     def _unpacked(self) -> bool:
         """Whether an archive has been unpacked here; if a part of it is missing now, reading says which."""
@@ -155,7 +155,7 @@ class SpeechCommands(SequenceDataModule):
 
     def _encoding(self) -> Encoding:
         check(self.data_dir, self._paths)
-        return Encoding(self._folder, self.words, self.features, self.dropped / 100, self.name)
+        return Encoding(self._folder, self.classes, self.features, self.dropped / 100, self.name)
 
     def _wave(self, samples: np.ndarray) -> tuple[str, tuple[np.ndarray, float]]:
         values = samples[:: self._every] / np.float32(2**15)

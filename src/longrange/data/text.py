@@ -58,6 +58,8 @@ class Text(SequenceDataModule):
         ConfigError: a value is out of range.
     """
 
+    classes = ("negative", "positive")
+
     def __init__(
         self,
         *,
@@ -129,7 +131,7 @@ class Text(SequenceDataModule):
     def preview(self, split: Split, indices: list[int]) -> list[tuple[str, str, str]]:
         """Some examples for people: "text", the review as the model reads it, its label."""
         data = self.split(split)
-        return [("text", self._text(data, i), LABELS[data.targets[i]]) for i in indices]
+        return [("text", self._text(data, i), self.classes[data.targets[i]]) for i in indices]
 
     @property
     def _stored(self) -> tuple[Split, ...]:

@@ -127,7 +127,7 @@ def _read_records(paths: Sequence[Path]) -> list[Run]:
             record = json.loads(path.read_text())
             row = row_of_record(record) | {"finished": record["finished"]}
             runs.append(_run(row, path, dirty=record["dirty"] is not False))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged.append(f"{path} ({error!r})")
     if damaged:
         log.warning(f"left out, {len(damaged)} of {len(paths)} files are no run records of this version: {damaged[0]}")

@@ -13,11 +13,11 @@ def confusion(task: SequenceTask, data: SequenceDataModule) -> dict[str, Any] | 
 
     Args:
         task: after its test.
-        data: the task's data; where it has `classes`, a name for each class, these are taken.
+        data: the task's data, which may name its classes.
     Returns:
         {"classes": names, "counts": list of rows}; counts[i][j] examples of class i were taken for class j.
     """
     if task.confusion is None or task.spec.output_size > MOST_CLASSES:
         return None
-    names = getattr(data, "classes", None) or range(task.spec.output_size)
+    names = data.classes or range(task.spec.output_size)
     return {"classes": [str(name) for name in names], "counts": task.confusion.compute().tolist()}
