@@ -157,3 +157,22 @@ def test_killed_at_random_moments(never_stopped, tmp_path, workers):
     assert "trying the one before" not in said
     assert not list(training.folder.rglob(".*.partial"))
     assert_same(training.run, whole)
+
+
+def test_of_eight_at_once_one_trains_and_seven_say_why_not(tmp_path):
+    training = Training(tmp_path / "run", "epochs=100000")
+    processes = [training.start() for _ in range(8)]
+    try:
+        end = time.monotonic() + SECONDS
+        while sum(process.poll() is not None for process in processes) < 7:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        training.wait(next(process for process in processes if process.poll() is None), "training")
+        assert sorted(str(process.poll()) for process in processes) == ["2"] * 7 + ["None"]
+        said = "".join((training.folder / f"{number}.log").read_text() for number in range(1, 9))
+        assert said.count("error: ") == said.count("another training is writing here") == 7
+        assert "Traceback" not in said
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -1,8 +1,10 @@
 """A training that was stopped anywhere goes on as if it had not been."""
 
 import logging
+import multiprocessing
 import os
 import signal
+import time
 import warnings
 
 import pytest
@@ -16,6 +18,7 @@ from longrange.training import train
 from longrange.training.durable import damaged_part, keep_previous, sole_writer, write_whole
 from longrange.training.loggers import EpochCSV
 
+FORK = multiprocessing.get_context("fork")
 PLAIN = ["epochs=3"]
 
 
@@ -202,6 +205,32 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
         with pytest.raises(CheckpointError, match="another training"), sole_writer(tmp_path):
             pass
         assert draft.exists()
+
+
+def hold(folder, ready):
+    """Write into a folder, with a loader beside, until killed."""
+    with sole_writer(folder):
+        loader = FORK.Process(target=time.sleep, args=(60,))
+        loader.start()
+        ready.put(loader.pid)
+        time.sleep(60)
+
+
+def test_the_loaders_of_a_killed_training_block_nobody(tmp_path):
+    """They live on for seconds, with all files that were open when they were made."""
+    ready = FORK.SimpleQueue()
+    training = FORK.Process(target=hold, args=(tmp_path, ready))
+    training.start()
+    loader = ready.get()
+    with pytest.raises(CheckpointError, match="another training"), sole_writer(tmp_path):
+        pass
+    training.kill()
+    training.join()
+    try:
+        with sole_writer(tmp_path):
+            os.kill(loader, 0)  # it lives
+    finally:
+        os.kill(loader, signal.SIGKILL)
 
 
 def test_a_file_system_without_hard_links(tmp_path, monkeypatch):

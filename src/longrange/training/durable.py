@@ -37,8 +37,8 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.unlink()
         if isinstance(problem, OSError):
             raise CheckpointError(
-                f"{path}: cannot be written ({problem.strerror or problem}); the checkpoints before it are as they "
-                "were: mend that and go on from them with resume=auto"
+                f"{path}: cannot be written ({problem.strerror or problem}); what was written before is as it was: "
+                "mend that and go on from there with resume=auto"
             ) from problem
         raise
     _flush_folder(path.parent)
