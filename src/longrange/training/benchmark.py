@@ -50,9 +50,9 @@ def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]
 
     for _ in range(warmup):
         step()
-    seconds = median(_seconds(step, fabric.device) for _ in range(steps))
+    seconds = median(seconds_of(step, fabric.device) for _ in range(steps))
     return {
-        **_where(cfg, fabric.device),
+        **where_run(cfg, fabric.device),
         "batch_size": data.batch_size,
         "length": data.spec.max_length,
         "n_parameters": sum(p.numel() for p in task.model.parameters()),
@@ -97,12 +97,13 @@ def projections(cfg: DictConfig, *, repeats: int) -> dict[str, Any]:
         torch.autograd.grad(function(x, weight), [x, weight], cotangent)
 
     cpu = torch.device("cpu")
-    pairs = [[_seconds(partial(run, function), cpu) for function in (linear, F.linear)] for _ in range(repeats + 1)]
+    pairs = [[seconds_of(partial(run, function), cpu) for function in (linear, F.linear)] for _ in range(repeats + 1)]
     ours, torchs = (median(times) for times in zip(*pairs[1:], strict=True))
-    return {**_where(cfg, cpu), "linear_s": ours, "torch_linear_s": torchs, "speedup": round(torchs / ours, 2)}
+    return {**where_run(cfg, cpu), "linear_s": ours, "torch_linear_s": torchs, "speedup": round(torchs / ours, 2)}
 
 
-def _seconds(function: Callable[[], None], device: torch.device) -> float:
+def seconds_of(function: Callable[[], None], device: torch.device) -> float:
+    """Seconds of one call, what it left to the device included."""
     began = perf_counter()
     function()
     if device.type == "cuda":
@@ -110,7 +111,8 @@ def _seconds(function: Callable[[], None], device: torch.device) -> float:
     return perf_counter() - began
 
 
-def _where(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+def where_run(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+    """What was run, by which versions, on what."""
     return {
         "longrange": __version__,
         "torch": torch.__version__,

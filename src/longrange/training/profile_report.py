@@ -1,0 +1,166 @@
+"""A step's parts as a table on the terminal, as JSON and CSV, and as a picture."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+_FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
+_LEAST_SHARE = 0.005  # of the step: smaller parts share a bar
+
+Row = dict[str, Any]
+
+
+def write_report(folder: Path, summary: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    """Print the table on standard error and write <experiment>.json, .csv and .png.
+
+    Args:
+        folder: where to; made if it is not there.
+        summary: of the whole step.
+        rows: of its parts, the largest gap first.
+    Returns:
+        The summary, rounded, and the JSON file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    summary, rows = _rounded(summary), [_rounded(row) for row in rows]
+    path = folder / f"{_name(summary)}.json"
+    path.write_text(json.dumps({**summary, "parts": rows}, indent=1) + "\n")
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    draw(path.with_suffix(".png"), summary, rows)
+    Console(stderr=True).print(printed(summary, rows))
+    return {**summary, "parts": str(path)}
+
+
+def printed(summary: dict[str, Any], rows: list[Row]) -> Table:
+    """The table for the terminal: milliseconds, the largest gap first."""
+    table = Table(title=title(summary), caption=_limits(summary), box=SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    table.title_justify = table.caption_justify = "left"
+    table.add_column("part", no_wrap=True)
+    headings = (
+        "forward ms",
+        "backward ms",
+        "of step",
+        "floor ms",
+        "gap ms",
+        "reached",
+        "GFLOP",
+        "MiB least",
+        "bound by",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        floor = row["forward_floor_s"] + row["backward_floor_s"]
+        cells = [_ms(row["forward_s"]), _ms(row["backward_s"]), f"{row['share']:.1%}", _ms(floor), _ms(row["gap_s"])]
+        reached = f"{row['reached']:.0%}" if floor else "-"
+        table.add_row(row["part"], *cells, reached, f"{row['gflop']:.2f}", f"{row['mib']:.1f}", row["bound"] or "-")
+    table.add_section()
+    forward, backward = (sum(row[key] for row in rows) for key in ("forward_s", "backward_s"))
+    gap, reached = summary["step_s"] - summary["floor_s"], f"{summary['reached']:.0%}"
+    cells = [_ms(forward), _ms(backward), "100.0%", _ms(summary["floor_s"]), _ms(gap), reached]
+    work = [f"{sum(row['gflop'] for row in rows):.2f}", f"{sum(row['mib'] for row in rows):.1f}", ""]
+    table.add_row("step", *cells, *work, style="bold")
+    return table
+
+
+def draw(path: Path, summary: dict[str, Any], rows: list[Row]) -> None:
+    """Draw a bar for each part, forward and backward, with its floor, the largest gap on top.
+
+    Args:
+        path: the PNG file to write.
+        summary: of the whole step.
+        rows: of its parts, the largest gap first.
+    """
+    rows = _large(rows)
+    figure = Figure(figsize=(9, 1.5 + 0.3 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    longest = max(row["forward_s"] + row["backward_s"] for row in rows) * 1e3
+    for place, row in enumerate(rows):
+        forward, backward = row["forward_s"] * 1e3, row["backward_s"] * 1e3
+        floor = (row["forward_floor_s"] + row["backward_floor_s"]) * 1e3
+        axes.barh(place, forward, color=_FORWARD, height=0.62)
+        axes.barh(place, backward, left=forward, color=_BACKWARD, height=0.62)
+        axes.plot([floor, floor], [place - 0.42, place + 0.42], color=_FLOOR, linewidth=2.2, solid_capstyle="butt")
+        at = max(forward + backward, floor) + 0.012 * longest
+        axes.text(at, place, f"{row['gap_s'] * 1e3:+.1f} ms", va="center", fontsize=8, color="#444444")
+    axes.set_yticks(range(len(rows)), [row["part"] for row in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, longest * 1.13)
+    axes.set_xlabel("ms of one step; beside each bar its gap, time minus floor", fontsize=8)
+    axes.set_title(title(summary), loc="left", fontsize=10)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.legend(handles=_legend(), loc="lower right", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def title(summary: dict[str, Any]) -> str:
+    """The step in one line."""
+    what = summary["experiment"] or f"{summary['task']}, {summary['model']}"
+    step, floor = summary["step_s"], summary["floor_s"]
+    where = f"{summary['device']}, {summary['threads']} threads" if summary["device"] == "cpu" else summary["device"]
+    size = f"batch {summary['batch_size']}, {summary['length']} steps, {summary['precision']}, {where}"
+    return f"{what} ({size}): {step * 1e3:.1f} ms, floors {floor * 1e3:.1f} ms, {summary['reached']:.0%} reached"
+
+
+def _limits(summary: dict[str, Any]) -> str:
+    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in summary["matrix_gflop_per_s"].items())
+    unwatched = f"a step that nobody watches takes {summary['unwatched_step_s'] * 1e3:.1f} ms"
+    return f"matrix products {rates}, memory {summary['bandwidth_gb_per_s']:.1f} GB/s; {unwatched}"
+
+
+def _large(rows: list[Row]) -> list[Row]:
+    """The rows worth a bar, and one for all others together."""
+    large = [row for row in rows if row["share"] >= _LEAST_SHARE]
+    small = [row for row in rows if row["share"] < _LEAST_SHARE]
+    if not small:
+        return large
+    sums = ("forward_s", "backward_s", "forward_floor_s", "backward_floor_s", "gap_s")
+    return [*large, {"part": f"{len(small)} others", **{key: sum(row[key] for row in small) for key in sums}}]
+
+
+def _legend() -> list:
+    return [
+        Patch(color=_FORWARD, label="forward"),
+        Patch(color=_BACKWARD, label="backward"),
+        Line2D(
+            [], [], color=_FLOOR, linestyle="", marker="|", markersize=10, markeredgewidth=2.2, label="floor of both"
+        ),
+    ]
+
+
+def _name(summary: dict[str, Any]) -> str:
+    """Of the files."""
+    what = (summary["experiment"] or f"{summary['task']}/{summary['model']}").replace("/", "-")
+    return what if summary["precision"] == "32-true" else f"{what}-{summary['precision']}"
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Six significant digits are more than a clock has."""
+    return {
+        key: float(f"{value:.6g}")
+        if isinstance(value, float)
+        else _rounded(value)
+        if isinstance(value, dict)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
