@@ -166,6 +166,7 @@ def test_a_killed_one_is_replaced(stage, prepare):
     prepare(stage)
 
 
+@pytest.mark.slow
 @ALL
 def test_of_eight_one_works_at_a_time_until_one_is_not_killed(stage, prepare):
     with Others(prepare, stage) as others:

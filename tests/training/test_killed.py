@@ -103,7 +103,9 @@ def kill(training: Training, moment: str, chance: random.Random, epoch_s: float,
     process = training.start()
     if moment != "anything":
         training.wait(process, moment)
-    time.sleep(chance.uniform(0, {"training": epoch_s, "validation": 0.2, "saving": 0.01}.get(moment, startup_s * 1.5)))
+    time.sleep(
+        chance.uniform(0, {"training": 2 * epoch_s, "validation": 0.2, "saving": 0.01}.get(moment, startup_s * 1.5))
+    )
     assert process.poll() is None, training.log.read_text()
     (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     process.wait()
