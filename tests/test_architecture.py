@@ -14,6 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
     "errors",
     "ranks",
+    "secrecy",
     "ssm",
     "kernels",
     "layers",

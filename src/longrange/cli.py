@@ -37,6 +37,7 @@ from longrange.results import sweep
 from longrange.results.gpus import own_gpu
 from longrange.results.run_folder import run_folder, scratch_folder
 from longrange.results.sweep import JobFailedError
+from longrange.secrecy import refuse_secrets
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 
@@ -85,7 +86,10 @@ def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path
         run_dir: what `paths.run_dir` becomes.
     Returns:
         The configuration without Hydra's own part.
+    Raises:
+        ConfigError: an override holds a secret.
     """
+    refuse_secrets(overrides)
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of the job that calls, if one does
     try:
         with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
@@ -151,6 +155,7 @@ def _by_folder(options: Sequence[str]) -> list[str]:
 def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
     """Run Hydra; whatever it raises outside the task is a mistake in the command, the configs or the folders."""
     try:
+        refuse_secrets(sys.argv[1:])
         run()
     except JobFailedError as failure:
         sys.exit(failure.code)
