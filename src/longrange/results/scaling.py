@@ -62,7 +62,7 @@ def scaling(
     target.mkdir(parents=True, exist_ok=True)
     _write(target / "rows.csv", rows)
     _draw(target / "scaling.png", rows, length, d_state)
-    growth = {name: _growth([row for row in rows if row["layer"] == name], length, d_state) for name in layers}
+    growth = {name: growth_exponents([row for row in rows if row["layer"] == name], length, d_state) for name in layers}
     return {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": str(target / "rows.csv"), **growth}
 
 
@@ -193,7 +193,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
         table.writerows(rows)
 
 
-def _growth(rows: list[dict[str, Any]], length: int, d_state: int) -> dict[str, float]:
+def growth_exponents(rows: list[dict[str, Any]], length: int, d_state: int) -> dict[str, float]:
     """Exponents of seconds and memory from the smallest length to the largest, and the same of the state size."""
     exponents = {}
     for axis, chosen in (("length", _along(rows, "length", d_state)), ("d_state", _along(rows, "d_state", length))):

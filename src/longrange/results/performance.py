@@ -1,0 +1,176 @@
+"""The tables of docs/performance.md, made of the files in results/ and of nothing else.
+
+A table stands between two comments, `<!-- name -->` and `<!-- /name -->`; what is around them is written by hand.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from longrange.errors import DataError
+from longrange.results.scaling import growth_exponents
+from longrange.results.table_files import write_whole
+
+NOTHING = "Not measured."
+_PARTS = 8  # of a step: as many as are shown, the largest gaps
+
+Rows = list[dict[str, Any]]
+
+
+def performance(cfg: DictConfig, *, page: str, results: str) -> dict[str, Any]:
+    """Renew the tables of the page.
+
+    Args:
+        cfg: the whole configuration.
+        page: the Markdown file.
+        results: the folder of measurements.
+    Returns:
+        The page, and its tables that have nothing to show yet.
+    Raises:
+        DataError: the page cannot be read, or has a table that is not known.
+    """
+    path, tables = Path(page), made_tables(Path(results))
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise DataError(f"{page}: cannot be read ({error.strerror}); give benchmark.page=<file>") from error
+    write_whole(path, filled(text, tables, page).encode())
+    return {"page": page, "not_measured": [name for name, table in tables.items() if table == NOTHING]}
+
+
+def filled(text: str, tables: dict[str, str], page: str) -> str:
+    """A page with its tables in place.
+
+    Raises:
+        DataError: it has a table that is not known.
+    """
+
+    def table(found: re.Match) -> str:
+        if found[1] not in tables:
+            raise DataError(f"{page}: <!-- {found[1]} --> is no table; one of {', '.join(tables)}")
+        return f"<!-- {found[1]} -->\n{tables[found[1]]}\n<!-- /{found[1]} -->"
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", table, text, flags=re.DOTALL)
+
+
+def made_tables(results: Path) -> dict[str, str]:
+    """Every table by its name; `NOTHING` where there is no measurement."""
+    profiles = [json.loads(path.read_text()) for path in sorted((results / "profile").glob("*.json"))]
+    return {
+        "steps": _steps(profiles),
+        "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
+        "bf16": _bf16(profiles),
+        "growth": _growth(_read(results / "scaling" / "rows.csv")),
+        "recurrence": _recurrence(_read(results / "recurrence" / "rows.csv")),
+        "loading": _loading(_read(results / "loading" / "rows.csv")),
+    }
+
+
+def _steps(profiles: Rows) -> str:
+    head = ["experiment", "batch", "precision", "device", "step, ms", "floors, ms", "reached", "largest gap"]
+    rows = [
+        [
+            *(_what(each), each["batch_size"], each["precision"], _device(each)),
+            *(_ms(each["step_s"]), _ms(each["floor_s"]), f"{each['reached']:.0%}", each["parts"][0]["part"]),
+        ]
+        for each in profiles
+    ]
+    return _grid(head, rows)
+
+
+def _parts(profile: dict[str, Any]) -> str:
+    """The largest gaps of one step, and all other parts together."""
+    rows = [_part(row["part"], [row]) for row in profile["parts"][:_PARTS]]
+    if others := profile["parts"][_PARTS:]:
+        rows.append(_part(f"{len(others)} others", others))
+    rows.append(_part("**step**", profile["parts"]))
+    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in profile["matrix_gflop_per_s"].items())
+    limits = f"{rates}, {profile['bandwidth_gb_per_s']:.1f} GB/s"
+    title = f"**{_what(profile)}**, batch {profile['batch_size']}, {profile['precision']}, {_device(profile)}: {limits}"
+    head = ["part", "forward, ms", "backward, ms", "floor, ms", "gap, ms", "reached", "GFLOP", "MiB at least"]
+    return f"{title}\n\n{_grid(head, rows)}"
+
+
+def _part(name: str, rows: Rows) -> list[Any]:
+    sums = {key: sum(row[key] for row in rows) for key in ("forward_s", "backward_s", "gap_s", "gflop", "mib")}
+    floor = sum(row["forward_floor_s"] + row["backward_floor_s"] for row in rows)
+    time = sums["forward_s"] + sums["backward_s"]
+    cells = [_ms(value) for value in (sums["forward_s"], sums["backward_s"], floor, sums["gap_s"])]
+    return [name, *cells, f"{floor / time:.0%}" if floor else "-", f"{sums['gflop']:.2f}", f"{sums['mib']:.0f}"]
+
+
+def _bf16(profiles: Rows) -> str:
+    """Steps that were measured in both precisions, on the same device and batch."""
+    plain = {_place(each): each for each in profiles if each["precision"] == "32-true"}
+    pairs = [
+        (plain[_place(each)]["step_s"], each)
+        for each in profiles
+        if each["precision"] == "bf16-mixed" and _place(each) in plain
+    ]
+    rows = [
+        [_what(half), half["batch_size"], _device(half), _ms(s), _ms(half["step_s"]), f"{s / half['step_s']:.2f}"]
+        for s, half in pairs
+    ]
+    return _grid(["experiment", "batch", "device", "float32, ms", "bf16, ms", "times as fast"], rows)
+
+
+def _growth(rows: Rows) -> str:
+    shapes = [(int(row["length"]), int(row["d_state"])) for row in rows]
+    if not shapes:
+        return NOTHING
+    length, d_state = (max(set(values), key=list(values).count) for values in zip(*shapes, strict=True))
+    kinds = {"length": int, "d_state": int, "seconds": float, "extra_mib": float}
+    numbers = [row | {key: kind(row[key]) for key, kind in kinds.items()} for row in rows]
+    layers = {name: [row for row in numbers if row["layer"] == name] for name in _names(rows)}
+    exponents = {name: growth_exponents(own, length, d_state) for name, own in layers.items()}
+    columns = list(next(iter(exponents.values())))
+    body = [[name, *own.values()] for name, own in exponents.items()]
+    sizes = [f"{min(each)} to {max(each)}" for each in zip(*shapes, strict=True)]
+    note = f"L from {sizes[0]} at N = {d_state}; N from {sizes[1]} at L = {length}; H = {rows[0]['d_model']}, batch 1."
+    return f"{note}\n\n{_grid(['layer', *columns], body)}"
+
+
+def _recurrence(rows: Rows) -> str:
+    head = ["layer", "H", "steps before", "steps a second", "recomputed a second", "ratio"]
+    keys = ("layer", "d_model", "length", "steps_per_s", "recomputed_per_s", "ratio")
+    return _grid(head, [[row[key] for key in keys] for row in rows])
+
+
+def _loading(rows: Rows) -> str:
+    head = ["task", "model", "batch", "loader, samples/s", "model, samples/s", "ratio"]
+    keys = ("task", "model", "batch_size", "loader_samples_per_s", "model_samples_per_s", "ratio")
+    return _grid(head, [[row[key] for key in keys] for row in rows])
+
+
+def _read(path: Path) -> Rows:
+    return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+
+
+def _grid(head: list[str], rows: Iterable[list[Any]]) -> str:
+    lines = [f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join(lines) if len(lines) > 2 else NOTHING
+
+
+def _names(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["layer"] for row in rows))
+
+
+def _what(profile: dict[str, Any]) -> str:
+    return profile["experiment"] or f"{profile['task']}/{profile['model']}"
+
+
+def _device(profile: dict[str, Any]) -> str:
+    return f"cpu, {profile['threads']} threads" if profile["device"] == "cpu" else profile["device"]
+
+
+def _place(profile: dict[str, Any]) -> tuple:
+    return _what(profile), profile["batch_size"], _device(profile)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f}"

@@ -1,0 +1,57 @@
+"""The page of measured speeds: its tables are those of results/, and say where nothing was measured."""
+
+import json
+
+import pytest
+
+from longrange.cli import compose
+from longrange.errors import DataError
+from longrange.results.performance import NOTHING, filled, made_tables, performance
+from tests.paths import ROOT
+
+PART = {"forward_floor_s": 0.1, "backward_floor_s": 0.2, "gap_s": 0.6, "gflop": 1.5, "mib": 30.0}
+STEP = {
+    **{"experiment": "image/s5", "task": "image", "model": "s5", "batch_size": 4, "device": "cpu", "threads": 2},
+    **{"step_s": 1.8, "floor_s": 0.6, "reached": 1 / 3, "bandwidth_gb_per_s": 9.0, "precision": "32-true"},
+    "matrix_gflop_per_s": {"float32": 80.0},
+    "parts": [{**PART, "part": name, "forward_s": 0.4, "backward_s": 0.5} for name in ("layer: linear", "norm")],
+}
+
+
+def test_the_committed_page_is_what_the_committed_results_say():
+    text = (ROOT / "docs" / "performance.md").read_text()
+    fresh = filled(text, made_tables(ROOT / "results"), "docs/performance.md")
+    assert fresh == text, "run: python scripts/benchmark.py benchmark=page"
+    for name in made_tables(ROOT / "results"):
+        assert f"<!-- {name} -->" in text
+
+
+def test_what_is_not_measured_says_so(tmp_path):
+    assert set(made_tables(tmp_path).values()) == {NOTHING}
+
+
+def test_profiles_become_tables(tmp_path):
+    (tmp_path / "profile").mkdir()
+    half = STEP | {"precision": "bf16-mixed", "step_s": 0.9}
+    for name, step in {"image-s5": STEP, "image-s5-bf16-mixed": half}.items():
+        (tmp_path / "profile" / f"{name}.json").write_text(json.dumps(step))
+    tables = made_tables(tmp_path)
+    assert "| image/s5 | 4 | 32-true | cpu, 2 threads | 1800.0 | 600.0 | 33% | layer: linear |" in tables["steps"]
+    assert "| norm | 400.0 | 500.0 | 300.0 | 600.0 | 33% | 1.50 | 30 |" in tables["parts"]
+    assert "| **step** | 800.0 | 1000.0 | 600.0 | 1200.0 | 33% | 3.00 | 60 |" in tables["parts"]
+    assert "| image/s5 | 4 | cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
+
+
+def test_a_page_is_renewed_in_place(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- loading -->\nold\n<!-- /loading -->\nafter\n")
+    report = performance(compose("benchmark", []), page=str(page), results=str(tmp_path))
+    assert page.read_text() == f"before\n<!-- loading -->\n{NOTHING}\n<!-- /loading -->\nafter\n"
+    assert "loading" in report["not_measured"]
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(DataError, match="<!-- lading --> is no table"):
+        filled("<!-- lading -->\n<!-- /lading -->", made_tables(tmp_path), "page.md")
+    with pytest.raises(DataError, match=r"page\.md: cannot be read"):
+        performance(compose("benchmark", []), page=str(tmp_path / "page.md"), results=str(tmp_path))
