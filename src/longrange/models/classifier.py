@@ -13,6 +13,7 @@ from longrange.models.encoder import Encoder
 from longrange.models.head import make_head
 from longrange.models.norm import NoNorm
 from longrange.models.pooling import POOLINGS
+from longrange.models.recompute import through
 from longrange.models.spec import TaskSpec
 
 
@@ -28,6 +29,8 @@ class SequenceClassifier(nn.Module):
         encoder: builds the encoder from the task and H.
         pooling: "mean" over the valid steps or the "last" one.
         final_norm: a norm after the stack, of the blocks' kind; pre-norm S4 models have one.
+        recompute: in training, keep only what passes between blocks and compute the rest again in the backward pass:
+            memory of one block with its gradients instead of all blocks, for about a third more time.
     Raises:
         ConfigError: sizes below one, an unknown pooling, or arguments that a part refuses.
     """
@@ -43,6 +46,7 @@ class SequenceClassifier(nn.Module):
         encoder: Callable[[TaskSpec, int], Encoder] = Encoder,
         pooling: Literal["mean", "last"] = "mean",
         final_norm: bool = False,
+        recompute: bool = False,
     ):
         super().__init__()
         if min(d_model, n_layers) < 1:
@@ -50,6 +54,7 @@ class SequenceClassifier(nn.Module):
         if pooling not in POOLINGS:
             raise ConfigError(f"model.pooling={pooling}: must be one of {', '.join(POOLINGS)}")
         self.spec, self.d_model, self.pooling, self.pool = spec, d_model, pooling, POOLINGS[pooling]
+        self.recompute = recompute
         self.encoder = encoder(spec, d_model)
         try:
             blocks = [block(d_model, layer(d_model)) for _ in range(n_layers)]
@@ -72,6 +77,5 @@ class SequenceClassifier(nn.Module):
             (B, output_size) float: logits, or values for regression.
         """
         x = self.encoder(inputs, lengths)
-        for block in self.blocks:
-            x = block(x, lengths, rate)
+        x = through(self.blocks, x, lengths, rate, recompute=self.recompute)
         return self.head(self.pool(self.final_norm(x, lengths), lengths))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from longrange.models.classifier import SequenceClassifier
 from longrange.models.dense import Dense
+from longrange.models.recompute import through
 
 
 class Reconstructor(nn.Module):
@@ -21,6 +22,7 @@ class Reconstructor(nn.Module):
     def __init__(self, model: SequenceClassifier, *, hides: bool):
         super().__init__()
         self.encoder, self.blocks, self.final_norm = model.encoder, model.blocks, model.final_norm
+        self.recompute = model.recompute
         self.head = Dense(model.d_model, model.spec.input_size)
         self.hidden = nn.Parameter(torch.zeros(model.d_model)) if hides else None
 
@@ -37,6 +39,5 @@ class Reconstructor(nn.Module):
         x = self.encoder(inputs, lengths)
         if self.hidden is not None:
             x = torch.where(at.unsqueeze(-1), self.hidden.to(x.dtype), x)
-        for block in self.blocks:
-            x = block(x, lengths)
+        x = through(self.blocks, x, lengths, recompute=self.recompute)
         return self.head(self.final_norm(x, lengths)[at])
