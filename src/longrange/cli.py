@@ -27,7 +27,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from longrange import diagnose
@@ -111,6 +111,7 @@ def _register_resolvers() -> None:
     """The interpolations that configs/ uses beside Hydra's own."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("config_groups", _config_groups, replace=True)
+    OmegaConf.register_new_resolver("config_targets", _config_targets, replace=True)
     OmegaConf.register_new_resolver("own_gpu", own_gpu, replace=True)
 
 
@@ -141,6 +142,12 @@ def _config_groups(*groups: str) -> str:
         for group in groups
     ]
     return "\n".join(paragraphs)
+
+
+def _config_targets() -> ListConfig:
+    """All that the files of configs/ name by `_target_`."""
+    texts = [path.read_text() for path in CONFIG_DIR.rglob("*.yaml")]
+    return OmegaConf.create(sorted({name for text in texts for name in re.findall(r"_target_: *(\S+)", text)}))
 
 
 def _by_folder(options: Sequence[str]) -> list[str]:

@@ -10,8 +10,10 @@ from wave_files import write_words
 
 from longrange.cli import compose
 from longrange.data.speech_clips import COMMANDS
-from longrange.errors import ConfigError
+from longrange.errors import CheckpointError, ConfigError
 from longrange.training import evaluate, train
+from longrange.training.checkpoint import load
+from longrange.training.durable import DurableIO
 from longrange.training.evaluate import with_overrides
 
 
@@ -55,3 +57,26 @@ def test_a_key_that_the_run_lacks_is_refused_unless_it_is_added():
         with_overrides(run.copy(), OmegaConf.create(wanted))
     added = with_overrides(run.copy(), OmegaConf.create(wanted | {"overrides": ["+data.batches=5"]}))
     assert added.data == {"batch_size": 4, "batches": 5}
+
+
+@pytest.mark.parametrize("target", ["os.mkdir", "longrange.data.files.os.mkdir"])
+def test_a_checkpoint_calls_nothing_that_is_not_trusted(run, tmp_path, target):
+    checkpoint = load(run.best_checkpoint)
+    checkpoint["config"]["scheduler"] = {"_target_": target, "path": str(tmp_path / "made")}
+    foreign = tmp_path / "foreign.ckpt"
+    DurableIO().save_checkpoint(checkpoint, foreign)
+    command = [f"checkpoint={foreign}"]
+    with pytest.raises(CheckpointError, match=rf"foreign\.ckpt: would call {target}, which no file of configs/ names"):
+        evaluate(compose("evaluate", command))
+    assert not (tmp_path / "made").exists()
+    evaluate(compose("evaluate", [*command, f"packages=[{target.partition('.')[0]}]"]))
+    assert (tmp_path / "made").exists()
+
+
+def test_a_checkpoint_reads_no_environment(run, tmp_path):
+    checkpoint = load(run.best_checkpoint)
+    checkpoint["config"]["paths"]["data"] = "${oc.env:HOME}"
+    foreign = tmp_path / "foreign.ckpt"
+    DurableIO().save_checkpoint(checkpoint, foreign)
+    with pytest.raises(CheckpointError, match=r"data=\$\{oc\.env:HOME\}: the configuration of a run has no such value"):
+        evaluate(compose("evaluate", [f"checkpoint={foreign}"]))

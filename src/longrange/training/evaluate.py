@@ -6,13 +6,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from longrange.errors import ConfigError
+from longrange.errors import CheckpointError, ConfigError
 from longrange.training.build import build, build_task, build_trainer
 from longrange.training.checkpoint import load, load_weights
 from longrange.training.noise import quiet
 from longrange.training.progress import progress
 from longrange.training.train import by_split
-from longrange.training.values import check_values
+from longrange.training.values import check_values, leaves
 
 Metrics = dict[str, dict[str, float]]
 
@@ -25,15 +25,18 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     Args:
         cfg: as composed from configs/evaluate.yaml: `checkpoint`, a file; `overrides`, what the command line says,
             whose values in `cfg` replace those of the checkpoint's run; `rate`, a factor on the model's time step; None
-            follows `data.sample_rate`.
+            follows `data.sample_rate`; `targets`, what the checkpoint's configuration may call to build its objects,
+            and `packages`, whose contents it may call besides.
     Returns:
         By heading, e.g. {"16000 Hz": {"val": {"accuracy": 0.48, "loss": 1.4}, "test": {...}}, "8000 Hz, rate 2": ...}.
     Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint, or does not fit the model.
+        CheckpointError: the file is missing, damaged, not a checkpoint, does not fit the model, or calls what is not
+            trusted.
         ConfigError: an override that cannot apply to a checkpoint.
     """
     path = Path(cfg.checkpoint)
     checkpoint = load(path)
+    _check_trusted(checkpoint["config"], cfg, path)
     trained = OmegaConf.create(checkpoint["config"])
     run = with_overrides(trained.copy(), cfg)
     own, other = (OmegaConf.select(each, "data.sample_rate") for each in (trained, run))
@@ -48,6 +51,19 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
         f"{own} Hz, rate 1": _measure(as_trained, 1.0, checkpoint, path),
         heading: _measure(run, rate, checkpoint, path),
     }
+
+
+def _check_trusted(config: dict[str, Any], cfg: DictConfig, path: Path) -> None:
+    """Whatever a configuration names by `_target_` is called: a checkpoint from elsewhere must not choose it freely."""
+    packages = tuple(f"{package}." for package in cfg.packages)
+    for key, value in leaves(config):
+        if key == "_target_" and not (value in cfg.targets or str(value).startswith(packages)):
+            package = str(value).partition(".")[0]
+            raise CheckpointError(
+                f"{path}: would call {value}, which no file of configs/ names; if you trust it, packages=[{package}]"
+            )
+        if isinstance(value, str) and "${" in value:
+            raise CheckpointError(f"{path}: {key}={value}: the configuration of a run has no such value")
 
 
 def _measure(run: DictConfig, rate: float, checkpoint: dict[str, Any], path: Path) -> Metrics:
@@ -76,7 +92,7 @@ def with_overrides(run: DictConfig, cfg: DictConfig) -> DictConfig:
     if "experiment" in keys:
         raise ConfigError("experiment=...: a checkpoint brings its own; name single groups or keys, such as data=...")
     for key in sorted(keys, key=lambda key: key.count(".")):  # whole groups first, then values in them
-        if key not in ("checkpoint", "rate"):
+        if key not in ("checkpoint", "rate", "packages"):
             _check_known(run, key, added)
             OmegaConf.update(run, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     return run

@@ -7,7 +7,7 @@ and of packages that whoever loads it trusts.
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from longrange.models.spec import TaskSpec
 from longrange.training.build import build
 from longrange.training.checkpoint import check_fits, load, load_weights
 from longrange.training.durable import write_whole
+from longrange.training.values import leaves
 
 NAME = "model.safetensors"
 TRUSTED = ("longrange.models", "longrange.layers")
@@ -115,7 +116,7 @@ def _digest(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> str:
 def _made_of_trusted_parts(words: Mapping[str, str], path: Path, packages: Sequence[str]) -> dict[str, Any]:
     """The configuration of the model, if all that building it would call are modules of trusted packages."""
     config = json.loads(words["config"])
-    for key, value in _values(config):
+    for key, value in leaves(config):
         if key == "_target_" and not _is_module_of(value, packages):
             raise CheckpointError(
                 f"{path}: its model is made of {value}, which is no module of {', '.join(packages)}; "
@@ -124,15 +125,6 @@ def _made_of_trusted_parts(words: Mapping[str, str], path: Path, packages: Seque
         if isinstance(value, str) and "${" in value:
             raise CheckpointError(f"{path}: {key}={value}: a resolved configuration has no such value")
     return config
-
-
-def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """All values within dictionaries and lists, with the key that they stand under."""
-    if isinstance(node, dict | list):
-        for inner, value in node.items() if isinstance(node, dict) else ((key, value) for value in node):
-            yield from _values(value, inner)
-    else:
-        yield key, node
 
 
 def _is_module_of(target: Any, packages: Sequence[str]) -> bool:

@@ -34,10 +34,10 @@ _OWN = {
 _NOT_NEGATIVE = ("seed", "save_every_s", "optimizer.*lr", "optimizer.*weight_decay")
 _WORDS = {
     int: "a whole number",
-    float: "a finite number",
     bool: "true or false",
     str: "text",
     Path: "a path",
+    float: "a finite number",
     NoneType: "null",
 }
 _SEQUENCES = (list, Sequence, Collection, tuple)
@@ -56,6 +56,15 @@ def check_values(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={'null' if value is None else value}: must be {_in_words(expected)}")
         if any(fnmatchcase(key, pattern) for pattern in _NOT_NEGATIVE) and value < 0:
             raise ConfigError(f"{key}={value}: must not be negative")
+
+
+def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """All values within dictionaries and lists, with the key that they stand under."""
+    if isinstance(node, dict | list):
+        for inner, value in node.items() if isinstance(node, dict) else ((key, value) for value in node):
+            yield from leaves(value, inner)
+    else:
+        yield key, node
 
 
 def _typed(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -115,7 +124,11 @@ def _fits_plain(value: Any, expected: Any) -> bool:
 def _in_words(expected: Any) -> str:
     origin, arguments = get_origin(expected), get_args(expected)
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_in_words(option) for option in arguments))
+        places = {
+            option: place for place, option in enumerate(_WORDS)
+        }  # typing takes int | float and float | int for one
+        options = sorted(arguments, key=lambda option: places.get(option, 0))
+        return " or ".join(dict.fromkeys(_in_words(option) for option in options))
     if origin is Literal:
         return " or ".join("null" if option is None else str(option) for option in arguments)
     if origin in _SEQUENCES:
