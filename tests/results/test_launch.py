@@ -94,6 +94,15 @@ def interrupt_when_waiting(place, number):
         threading.Event().wait(0.02)
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def ctrl_c(request):
+    """As a shell starts programs: in the background they ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_training_in_its_own_time_and_the_rest_is_not_started(place, console, number):
     sender = threading.Thread(target=interrupt_when_waiting, args=(place, number))
