@@ -167,6 +167,7 @@ def test_exploding_training_stops(tmp_path):
         ("epochs=0", r"epochs=0: must be at least 1"),
         ("optimizer.lr=-1", "optimizer.lr=-1: must not be negative"),
         ("seed=-1", r"seed=-1: must not be negative"),
+        ("optimizer.algorithm.eps=-1", r"optimizer\.algorithm: Invalid epsilon value: -1"),
         ("trainer.devices=-3", r"trainer: .*devices"),
     ],
 )

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric, MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from longrange.data.batch import Batch
+from longrange.errors import ConfigError
 from longrange.models.dropout import Dropout, Part, WholeBatchDraws
 from longrange.models.spec import TaskSpec
 from longrange.training.checkpoint import batches_behind
@@ -107,8 +108,15 @@ class TrainableModule(pl.LightningModule):
         self.log(name, value, on_step=False, on_epoch=True, batch_size=float(count), sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """The optimiser over the groups, and its schedule."""
-        optimizer = self.algorithm(self.groups())
+        """The optimiser over the groups, and its schedule.
+
+        Raises:
+            ConfigError: settings that the optimiser refuses.
+        """
+        try:
+            optimizer = self.algorithm(self.groups())
+        except (ValueError, RuntimeError) as refusal:
+            raise ConfigError(f"optimizer.algorithm: {refusal}") from refusal
         scheduler = self.scheduler(optimizer, self._horizon())
         # Lightning steps an epoch's plateau schedule after the checkpoint was written. As a "step" schedule that is
         # due at the last of an epoch's batches, it is stepped between validation and checkpoint.
