@@ -53,8 +53,16 @@ def test_no_warmup_starts_at_the_peak():
 
 @pytest.mark.parametrize("steps", [-1, 21, 25])
 def test_warmup_must_fit(steps):
-    with pytest.raises(ConfigError, match=f"warmup of {steps} steps does not fit into 20"):
+    with pytest.raises(ConfigError, match=f"warmup_steps: a warmup of {steps} steps .* into the 20 of the training"):
         warmup_cosine(optimizer(), HORIZON, warmup_steps=steps)
+    with pytest.raises(ConfigError, match=r"warmup_epochs: a warmup of .* into the 1 of scheduler\.total_steps"):
+        warmup_cosine(optimizer(), HORIZON, warmup_epochs=2, total_steps=1)
+
+
+@pytest.mark.parametrize("factor", [-0.1, 1, 2.5])
+def test_a_plateau_must_reduce_the_rate(factor):
+    with pytest.raises(ConfigError, match=r"scheduler\.factor=.*: must be at least 0 and below 1"):
+        plateau(optimizer(), HORIZON, factor=factor, patience=1, min_lr=0.0)
 
 
 def test_a_resumed_schedule_keeps_its_length():

@@ -98,7 +98,9 @@ def warmup_cosine(
     warmup = round(warmup_epochs * horizon.steps_per_epoch) if warmup_steps is None else warmup_steps
     total = horizon.steps if total_steps is None else total_steps
     if not 0 <= warmup <= total:
-        raise ConfigError(f"scheduler: a warmup of {warmup} steps does not fit into {total} steps in all")
+        key = "warmup_epochs" if warmup_steps is None else "warmup_steps"
+        whole = "the training" if total_steps is None else "scheduler.total_steps"
+        raise ConfigError(f"scheduler.{key}: a warmup of {warmup} steps does not fit into the {total} of {whole}")
     return WarmupCosine(optimizer, warmup, total)
 
 
@@ -116,5 +118,11 @@ def constant(optimizer: Optimizer, horizon: Horizon) -> LRScheduler:
 def plateau(
     optimizer: Optimizer, horizon: Horizon, *, factor: float, patience: int, min_lr: float
 ) -> ReduceLROnPlateau:
-    """Multiply the rates by `factor` after more than `patience` epochs without a better validation metric."""
+    """Multiply the rates by `factor` after more than `patience` epochs without a better validation metric.
+
+    Raises:
+        ConfigError: a factor that does not reduce.
+    """
+    if not 0 <= factor < 1:
+        raise ConfigError(f"scheduler.factor={factor}: must be at least 0 and below 1")
     return ReduceLROnPlateau(optimizer, mode=horizon.mode, factor=factor, patience=patience, min_lr=min_lr)

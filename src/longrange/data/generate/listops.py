@@ -64,7 +64,8 @@ class Recipe:
         least = {"min_length": 1, "max_length": self.min_length, "max_depth": 1, "max_args": 2, "p_operator": 0.0}
         for name, bound in {**least, **dict.fromkeys(self.sizes, 1)}.items():
             if getattr(self, name) < bound:
-                raise ConfigError(f"data.recipe.{name}={getattr(self, name)}: must be at least {bound}")
+                reason = " (data.recipe.min_length)" if name == "max_length" else ""
+                raise ConfigError(f"data.recipe.{name}={getattr(self, name)}: must be at least {bound}{reason}")
         if self.p_operator > 1:
             raise ConfigError(f"data.recipe.p_operator={self.p_operator}: must be at most 1")
 
