@@ -83,6 +83,19 @@ def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(whole, tmp_path, over
         assert same(train(toy_config(tmp_path, *PLAIN, *overrides, "resume=auto")), reference)
 
 
+@pytest.mark.parametrize("batch", [0, 5], ids=["at its begin", "within it"])
+def test_loader_processes_go_on_in_the_epoch_of_the_checkpoint(whole, tmp_path, batch):
+    cfg = toy_config(tmp_path, *PLAIN, "save_every_s=0")
+    cfg.data.num_workers = 1
+    cfg.callbacks.interrupt = {"_target_": "toy_task.InterruptAt", "epoch": 2, "batch": batch}
+    with pytest.raises(InterruptedAtError):
+        train(cfg)
+    assert checkpoints.batches_behind(checkpoints.load(tmp_path / "checkpoints/last.ckpt")) == batch
+    cfg = toy_config(tmp_path, *PLAIN, "resume=auto")
+    cfg.data.num_workers = 1
+    assert same(train(cfg), whole())
+
+
 def test_a_stop_in_validation_loses_the_last_step_at_most(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "BEFORE_VALIDATION_S", -1.0)
     with pytest.raises(StoppedError, match="SIGUSR1"):

@@ -39,7 +39,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         protocol: "heldout" (selection on validation data that is not the test set) or "paper" (as published,
             where that selects on the test set); written to the run record.
         classes: a name for each class in the order of the labels; None where numbers are their names.
-        behind: batches of the first epoch that a resumed run has behind it, as the training loader counts them.
+        epochs_behind: what a resumed run has behind it.
+        behind: the batches of the next epoch that it has behind it, too, as the training loader counts them.
     """
 
     protocol: Literal["heldout", "paper"] = "heldout"
@@ -63,7 +64,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
             if value is not None and value < least:
                 raise ConfigError(f"data.{name}={value}: must be at least {least}")
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.seed, self.bucket, self.behind = seed, bucket, 0
+        self.seed, self.bucket = seed, bucket
+        self.epochs_behind = self.behind = 0
 
     @property
     @abstractmethod
@@ -108,8 +110,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
 
     def _training_order(self, data: Dataset) -> Sampler[int]:
         if self.bucket:
-            return BucketSampler(self._steps(data), self.batch_size, self.seed)
-        return EpochSampler(len(data), self.seed)
+            return BucketSampler(self._steps(data), self.batch_size, self.seed, self.epochs_behind)
+        return EpochSampler(len(data), self.seed, self.epochs_behind)
 
     def _training_loader(self, data: Dataset, order: Sampler[int]) -> DataLoader:
         parts = self.part(0).parts

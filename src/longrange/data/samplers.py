@@ -24,10 +24,11 @@ class EpochSampler(Sampler[int]):
     Args:
         size: number of examples.
         seed: the run's seed.
+        epoch: the first one. Loader processes draw its order before the trainer says which epoch it is.
     """
 
-    def __init__(self, size: int, seed: int):
-        self.size, self.seed, self.epoch = size, seed, 0
+    def __init__(self, size: int, seed: int, epoch: int = 0):
+        self.size, self.seed, self.epoch = size, seed, epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer at the start of every epoch."""
@@ -50,10 +51,11 @@ class BucketSampler(EpochSampler):
         lengths: steps of each example, (n,) integers.
         batch_size: examples per batch of all processes together, so that none waits for longer sequences of another.
         seed: the run's seed.
+        epoch: the first one, see `EpochSampler`.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int):
-        super().__init__(len(lengths), seed)
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, epoch: int = 0):
+        super().__init__(len(lengths), seed, epoch)
         self.lengths, self.batch_size = lengths, batch_size
 
     def __iter__(self):

@@ -59,7 +59,7 @@ class Stage:
         self.trainer = OmegaConf.merge(cfg.trainer, own)
         self.checkpoints = BestAndLast(self.folder / "checkpoints", cfg.save_every_s)
         self.resumed_from: Path | None = None
-        self._behind = 0
+        self._behind = 0, 0
         later = Path(cfg.paths.run_dir, "checkpoints", LAST)
         if cfg.resume in ("auto", "last") and not later.is_file():
             self.resumed_from = resolve("auto", self.checkpoints.folder)
@@ -80,9 +80,9 @@ class Stage:
         if trainer.is_global_zero:
             log.info(f"pretraining ({self.objective.name}): {self.epochs} epochs, folder: {self.folder}")
         began = perf_counter()
-        data.behind = self._behind
+        data.epochs_behind, data.behind = self._behind
         trainer.fit(self.module, data, ckpt_path=self.resumed_from, weights_only=True)
-        data.behind = 0
+        data.epochs_behind = data.behind = 0
         wall_s = perf_counter() - began
         if trainer.world_size > 1:  # Lightning forgets them when it is done, and the training has the same
             os.environ.setdefault("WORLD_SIZE", str(trainer.world_size))
@@ -102,7 +102,7 @@ class Stage:
     def _announce(self, path: Path) -> None:
         checkpoint = load(path)
         done = epochs_done(checkpoint, self.module.model, self.epochs, path, "pretrain.epochs")
-        self._behind = batches_behind(checkpoint)
+        self._behind = done, batches_behind(checkpoint)
         log.info(f"{path}: going on after epoch {done}/{self.epochs} of the pretraining")
 
 

@@ -90,7 +90,7 @@ def _prepare_resume(cfg: DictConfig, task: SequenceTask, data: SequenceDataModul
     checkpoint, epochs = load(path), cfg.trainer.max_epochs
     done = epochs_done(checkpoint, task.model, epochs, path)
     check_origin(checkpoint, cfg, path)
-    data.behind = batches_behind(checkpoint)
+    data.epochs_behind, data.behind = done, batches_behind(checkpoint)
     if done > 0:
         adopt_best(path, folder)
     if done == epochs:
