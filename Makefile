@@ -17,7 +17,7 @@ train: $(VENV)/installed  ## train; choose what with ARGS="experiment=listops/s5
 test: lint tests  ## lint, check types, run the tests
 
 tests: $(VENV)/installed
-	@bash scripts/test.sh
+	@PYTHON=$(PYTHON) bash scripts/test.sh
 
 test-all: lint  ## the same with the slow tests, those under fuzz among them
 	@$(PYTHON) -m pytest

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The tests of `make test`, in two processes that take about equally long: together half the time on two cores.
+# PYTHON chooses the interpreter.
 set -u
-PYTHON=.venv/bin/python
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-.venv/bin/python}
 FIRST=(tests/data tests/kernels tests/layers tests/ssm)
 
 log=$(mktemp)

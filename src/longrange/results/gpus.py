@@ -18,7 +18,7 @@ def own_gpu() -> str:
     The process has it alone as long as there are no more such processes of this user than GPUs; it keeps it until it
     ends, whatever ends it.
     """
-    gpus = _visible()
+    gpus = visible()
     if not gpus:
         return ""
     folder = Path(tempfile.gettempdir(), f"longrange-gpus-{os.getuid()}")
@@ -26,7 +26,8 @@ def own_gpu() -> str:
     return gpus[_take_place(folder) % len(gpus)]
 
 
-def _visible() -> list[str]:
+def visible() -> list[str]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
     import torch

@@ -124,9 +124,8 @@ def _fits_plain(value: Any, expected: Any) -> bool:
 def _in_words(expected: Any) -> str:
     origin, arguments = get_origin(expected), get_args(expected)
     if origin in (Union, UnionType):
-        places = {
-            option: place for place, option in enumerate(_WORDS)
-        }  # typing takes int | float and float | int for one
+        places = {option: place for place, option in enumerate(_WORDS)}
+        # typing may keep float | int for int | float
         options = sorted(arguments, key=lambda option: places.get(option, 0))
         return " or ".join(dict.fromkeys(_in_words(option) for option in options))
     if origin is Literal:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
-import torch
-
+from longrange.results.gpus import visible
 from longrange.tuning.plan import Plan
 from longrange.tuning.worker import process, stoppable, work
 
@@ -51,8 +50,7 @@ def share(number: int, count: int) -> dict[str, str]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     variables = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // count))}
-    gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-    gpus = gpus or [str(gpu) for gpu in range(torch.cuda.device_count())]
+    gpus = visible()
     return variables | ({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if len(gpus) > 1 else {})
 
 
