@@ -1,6 +1,7 @@
 """Workers of one machine share what it has."""
 
 import pytest
+import torch
 
 from longrange.tuning import crew
 
@@ -11,7 +12,7 @@ def machine(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(crew.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(crew.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     return monkeypatch
 
 
@@ -26,12 +27,12 @@ def test_a_number_of_threads_that_is_given_stays(machine):
 
 
 def test_gpus_are_taken_in_turn(machine):
-    machine.setattr(crew.torch.cuda, "device_count", lambda: 2)
+    machine.setattr(torch.cuda, "device_count", lambda: 2)
     assert [crew.share(number, 3)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
     machine.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     assert crew.share(1, 3)["CUDA_VISIBLE_DEVICES"] == "6"
 
 
 def test_one_gpu_is_everybodys(machine):
-    machine.setattr(crew.torch.cuda, "device_count", lambda: 1)
+    machine.setattr(torch.cuda, "device_count", lambda: 1)
     assert "CUDA_VISIBLE_DEVICES" not in crew.share(1, 2)
