@@ -1,11 +1,20 @@
 """The linear map by convolution against the plain one."""
 
+import sys
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from longrange.kernels import linear
 from longrange.kernels.linear import _suits_convolution
+
+
+@pytest.fixture(autouse=True, params=["amd", "other"])
+def cpu(request, monkeypatch):
+    """Which processor the kernel takes this one for."""
+    monkeypatch.setattr(sys.modules[linear.__module__], "_is_amd", lambda: request.param == "amd")
+    return request.param
 
 
 @pytest.mark.parametrize(("B", "L", "K", "N"), [(2, 300, 64, 96), (1, 1024, 70, 65), (1, 1024, 1, 16), (2, 3, 5, 4)])
@@ -23,9 +32,9 @@ def test_equals_the_plain_product_in_outputs_and_gradients(B, L, K, N, with_bias
         assert (ours - plain).abs().max() <= 1e-5 * plain.abs().max()
 
 
-def test_only_wide_float32_products_over_many_steps_take_the_convolution():
+def test_only_wide_float32_products_over_many_steps_take_the_convolution(cpu):
     weight, wide = torch.zeros(64, 80), torch.zeros(2, 300, 80)
-    assert _suits_convolution(wide, weight)
+    assert _suits_convolution(wide, weight) == (cpu == "amd")
     assert not _suits_convolution(wide.double(), weight.double())
     assert not _suits_convolution(wide[:, 0], weight)
     assert not _suits_convolution(wide, weight[:16])

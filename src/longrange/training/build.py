@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -48,6 +49,7 @@ def build_task(cfg: DictConfig, spec: TaskSpec) -> SequenceTask:
         raise ConfigError(f"seed={cfg.seed}: must not be negative, nor above {2**32 - 1}")
     backend.select(cfg.backend)
     keep_freed_memory()
+    torch.set_flush_denormal(True)  # gradients that underflow slow a matrix product down several times
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     return SequenceTask(
         build(cfg.model, spec=spec),
