@@ -1,7 +1,7 @@
 """Vector registers as values in Numba kernels: for loops too short or too nested for the compiler to vectorise.
 
-`lanes` reads neighbouring values of a flat array, `put` writes them, and +, * act on each. `stack` is memory that the
-compiler knows to be the function's own, so that it may keep what lies there in registers.
+`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, * act on each. `stack` is memory that
+the compiler knows to be the function's own, so that it may keep what lies there in registers.
 """
 
 import operator
@@ -17,28 +17,29 @@ LANES = 16  # values: one register of AVX-512 in single precision, several of a 
 
 
 class _Lanes(types.Type):
-    """LANES floats of one type."""
+    """So many floats of one type."""
 
-    def __init__(self, element):
-        self.element = element
-        super().__init__(name=f"Lanes({element})")
+    def __init__(self, element, count=LANES):
+        self.element, self.count = element, count
+        super().__init__(name=f"Lanes({element}, {count})")
 
 
 @register_model(_Lanes)
 class _Model(PrimitiveModel):
     def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.element).get_value_type(), LANES))
+        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.element).get_value_type(), lanes.count))
 
 
 @intrinsic
 def lanes(typing_context, array, at):
     """The LANES values of a contiguous array from flat index `at` on."""
+    return _Lanes(array.dtype)(array, types.intp), _load
 
-    def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature, arguments)
-        return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
 
-    return _Lanes(array.dtype)(array, types.intp), generate
+@intrinsic
+def some_lanes(typing_context, array, at, axes):
+    """As `lanes`; as many values as the tuple `axes` has members."""
+    return _Lanes(array.dtype, axes.count)(array, types.intp, axes), _load
 
 
 @intrinsic
@@ -46,17 +47,22 @@ def put(typing_context, array, at, value):
     """Write LANES values into a contiguous array, from flat index `at` on."""
 
     def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature, arguments)
+        place = _place(context, builder, signature, arguments, value)
         builder.store(arguments[2], place, align=context.get_abi_sizeof(place.type.pointee.element))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
 
 
-def _place(context, builder, signature, arguments):
-    """The address of the lanes at an index of an array, the first two arguments."""
+def _load(context, builder, signature, arguments):
+    place = _place(context, builder, signature, arguments, signature.return_type)
+    return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+
+
+def _place(context, builder, signature, arguments, lanes):
+    """The address of lanes of a type at an index of an array, the first two arguments."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    vector = ir.VectorType(context.get_data_type(signature.args[0].dtype), LANES)
+    vector = context.get_value_type(lanes)
     return builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
 
 
@@ -76,6 +82,11 @@ def _add(typing_context, a, b):
 
 
 @intrinsic
+def _subtract(typing_context, a, b):
+    return a(a, b), lambda context, builder, signature, arguments: builder.fsub(*arguments)
+
+
+@intrinsic
 def _multiply(typing_context, a, b):
     return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments)
 
@@ -85,6 +96,12 @@ def _multiply(typing_context, a, b):
 def _overload_add(a, b):
     if isinstance(a, _Lanes):
         return lambda a, b: _add(a, b)
+
+
+@overload(operator.sub)
+def _overload_subtract(a, b):
+    if isinstance(a, _Lanes):
+        return lambda a, b: _subtract(a, b)
 
 
 @overload(operator.mul)

@@ -1,23 +1,27 @@
 """The linear recurrence on the CPU: one sequential pass in Numba, state innermost, forward and backward.
 
-Work is cut into tasks of one sequence and one slice of the state, so that neighbouring steps stay in the cache and
-the innermost loop is a vector instruction. A step reads the state before it from the output: nothing is stored twice.
+A task is one sequence and one direction, backward both, and walks along time through whole rows of states, which is how
+they lie in memory; the state is cut among tasks only where there are fewer of these than threads. A row is handled in
+vector registers, its last states, fewer than a register holds, in walks of their own. A step reads the state before it
+from the output: nothing is stored twice.
 """
 
 import numba
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, inline, parallel
+from longrange.kernels.lanes import LANES, put, some_lanes
+from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
 
-_SLICE = 64  # states per task at most: two rows of them, real and imaginary, stay in the first-level cache
+_WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
+_8, _4, _2, _1 = _WIDE[:8], _WIDE[:4], _WIDE[:2], _WIDE[:1]
 
 
 def scan_forward(A_bar: Tensor, Bu: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:
     """As `diagonal_scan_reference`, without gradients."""
     batch, length, _, size = Bu.shape
     x = Bu.new_empty(batch, length, 2 if bidirectional else 1, 2, size)
-    _forward(*arrays(A_bar, Bu, initial, x), _slice_width(size))
+    _forward(*arrays(A_bar, Bu, initial, x), _parts(batch * x.shape[2], size))
     return x
 
 
@@ -36,7 +40,7 @@ def scan_backward(A_bar: Tensor, x: Tensor, initial: Tensor, grad_x: Tensor) -> 
     grad_Bu = x.new_empty(batch, length, 2, size)
     adjoint = x.new_zeros(batch, directions, 2, size)
     grad_A = x.new_zeros(batch, 2, size)
-    _backward(*arrays(A_bar, x, initial, grad_x, grad_Bu, adjoint, grad_A), _slice_width(size))
+    _backward(*arrays(A_bar, x, initial, grad_x, grad_Bu, adjoint, grad_A), _parts(batch, size))
     return grad_A.sum(0), grad_Bu, _conjugate_product(A_bar, adjoint)
 
 
@@ -46,84 +50,134 @@ def _conjugate_product(a: Tensor, s: Tensor) -> Tensor:
     return torch.stack([a[0] * re + a[1] * im, a[0] * im - a[1] * re], dim=-2)
 
 
-def _slice_width(size: int) -> int:
-    return min(size, _SLICE)
+def _parts(tasks: int, size: int) -> int:
+    """How many tasks share a row of states."""
+    return max(1, min(-(-torch.get_num_threads() // tasks), size // LANES))
+
+
+@inline
+def _slice(part, parts, size):
+    """Where the whole registers of a part of a row begin and end, and whether the last states are its own too."""
+    registers = size // LANES
+    return part * registers // parts * LANES, (part + 1) * registers // parts * LANES, part == parts - 1
 
 
 @parallel
-def _forward(a, b, initial, x, width):
-    batch, length, directions, _, size = x.shape
-    slices = (size + width - 1) // width
-    for task in numba.prange(batch * slices):
-        i, low = task // slices, (task % slices) * width
-        high = min(low + width, size)
-        a_re, a_im = a[0, low:high], a[1, low:high]
-        inputs, states = b[i].reshape(-1), x[i].reshape(-1)
-        for d in range(directions):
-            before, at = initial[i, d].reshape(-1), low
-            for k in range(length):
-                step = k if d == 0 else length - 1 - k
-                to = (step * directions + d) * 2 * size + low
-                _advance(a_re, a_im, before, at, inputs, step * 2 * size + low, states, to, size)
-                before, at = states, to
+def _forward(a, b, initial, x, parts):
+    batch, _, directions, _, size = x.shape
+    for task in numba.prange(batch * directions * parts):
+        i, d = task // parts // directions, task // parts % directions
+        low, high, last = _slice(task % parts, parts, size)
+        _walk(_WIDE, a, b[i], initial[i, d], x[i], d, low, high)
+        if last:
+            low = size // LANES * LANES
+            if size & 8:
+                _walk(_8, a, b[i], initial[i, d], x[i], d, low, low + 8)
+                low += 8
+            if size & 4:
+                _walk(_4, a, b[i], initial[i, d], x[i], d, low, low + 4)
+                low += 4
+            if size & 2:
+                _walk(_2, a, b[i], initial[i, d], x[i], d, low, low + 2)
+                low += 2
+            if size & 1:
+                _walk(_1, a, b[i], initial[i, d], x[i], d, low, low + 1)
+
+
+@sequential
+def _walk(axes, a, b, initial, x, d, low, high):
+    """x = a x + b along one direction of one sequence, for the states from `low` to `high`, a register at a time."""
+    length, directions, _, size = x.shape
+    poles, inputs, states, before = a.reshape(-1), b.reshape(-1), x.reshape(-1), initial.reshape(-1)
+    at = 0
+    for k in range(length):
+        step = k if d == 0 else length - 1 - k
+        source, to = step * 2 * size, (step * directions + d) * 2 * size
+        for n in range(low, high, len(axes)):
+            _advance(axes, poles, n, before, at + n, inputs, source + n, states, to + n, size)
+        before, at = states, to
 
 
 @inline
-def _advance(a_re, a_im, x, x_at, b, b_at, out, out_at, size):
-    """out = a x + b on one slice of the state; x, b and out are flat, imaginary parts `size` after the real ones."""
-    width = len(a_re)
-    x_re, x_im = x[x_at : x_at + width], x[x_at + size : x_at + size + width]
-    b_re, b_im = b[b_at : b_at + width], b[b_at + size : b_at + size + width]
-    out_re, out_im = out[out_at : out_at + width], out[out_at + size : out_at + size + width]
-    for n in range(len(a_re)):
-        re, im = x_re[n], x_im[n]
-        out_re[n] = a_re[n] * re - a_im[n] * im + b_re[n]
-        out_im[n] = a_re[n] * im + a_im[n] * re + b_im[n]
+def _advance(axes, a, n, x, x_at, b, b_at, out, out_at, size):
+    """out = a x + b on one register of states; all are flat, imaginary parts `size` after the real ones."""
+    a_re, a_im = some_lanes(a, n, axes), some_lanes(a, n + size, axes)
+    re, im = some_lanes(x, x_at, axes), some_lanes(x, x_at + size, axes)
+    put(out, out_at, a_re * re - a_im * im + some_lanes(b, b_at, axes))
+    put(out, out_at + size, a_re * im + a_im * re + some_lanes(b, b_at + size, axes))
 
 
 @parallel
-def _backward(a, x, initial, grad_x, grad_b, adjoint, grad_a, width):
-    batch, length, directions, _, size = x.shape
-    slices = (size + width - 1) // width
-    for task in numba.prange(batch * slices):
-        i, low = task // slices, (task % slices) * width
-        high = min(low + width, size)
-        a_re, a_im = a[0, low:high], a[1, low:high]
-        sum_re, sum_im = grad_a[i, 0, low:high], grad_a[i, 1, low:high]
-        states, grads, out = x[i].reshape(-1), grad_x[i].reshape(-1), grad_b[i].reshape(-1)
-        for d in range(directions):
-            s_re, s_im = adjoint[i, d, 0, low:high], adjoint[i, d, 1, low:high]
-            for k in range(length):
-                step, earlier = (length - 1 - k, length - 2 - k) if d == 0 else (k, k + 1)
-                row = (step * directions + d) * 2 * size + low
-                to = step * 2 * size + low
-                _retreat(a_re, a_im, grads, row, s_re, s_im, out, to, d == 1, size)
-                if k < length - 1:
-                    _correlate(s_re, s_im, states, (earlier * directions + d) * 2 * size + low, sum_re, sum_im, size)
-                else:
-                    _correlate(s_re, s_im, initial[i, d].reshape(-1), low, sum_re, sum_im, size)
+def _backward(a, x, initial, grad_x, grad_b, adjoint, grad_a, parts):
+    batch, _, _, _, size = x.shape
+    for task in numba.prange(batch * parts):
+        i = task // parts
+        low, high, last = _slice(task % parts, parts, size)
+        gradients = grad_x[i], grad_b[i], adjoint[i], grad_a[i]
+        _return(_WIDE, a, x[i], initial[i], gradients, low, high)
+        if last:
+            low = size // LANES * LANES
+            if size & 8:
+                _return(_8, a, x[i], initial[i], gradients, low, low + 8)
+                low += 8
+            if size & 4:
+                _return(_4, a, x[i], initial[i], gradients, low, low + 4)
+                low += 4
+            if size & 2:
+                _return(_2, a, x[i], initial[i], gradients, low, low + 2)
+                low += 2
+            if size & 1:
+                _return(_1, a, x[i], initial[i], gradients, low, low + 1)
+
+
+@sequential
+def _return(axes, a, x, initial, gradients, low, high):
+    """Gradients of `_walk` in both directions, one after the other; the second adds to what it finds in grad_b."""
+    grad_x, grad_b, adjoint, grad_a = gradients
+    length, directions, _, size = x.shape
+    poles, states, grads, out, total = (
+        a.reshape(-1),
+        x.reshape(-1),
+        grad_x.reshape(-1),
+        grad_b.reshape(-1),
+        grad_a.reshape(-1),
+    )
+    for d in range(directions):
+        s, first = adjoint[d].reshape(-1), initial[d].reshape(-1)
+        for k in range(length):
+            step, earlier = (length - 1 - k, length - 2 - k) if d == 0 else (k, k + 1)
+            row, to = (step * directions + d) * 2 * size, step * 2 * size
+            before, at = (states, (earlier * directions + d) * 2 * size) if k < length - 1 else (first, 0)
+            for n in range(low, high, len(axes)):
+                re, im = _retreat(axes, poles, n, grads, row + n, s, size)
+                _correlate(axes, re, im, before, at + n, total, n, size)
+                _deliver(axes, re, im, out, to + n, d == 1, size)
 
 
 @inline
-def _retreat(a_re, a_im, grad, grad_at, s_re, s_im, out, out_at, add, size):
-    """s = grad + conj(a) s on one slice; out = s, or out += s where `add`; grad and out are flat."""
-    width = len(a_re)
-    grad_re, grad_im = grad[grad_at : grad_at + width], grad[grad_at + size : grad_at + size + width]
-    out_re, out_im = out[out_at : out_at + width], out[out_at + size : out_at + size + width]
-    for n in range(len(a_re)):
-        re = grad_re[n] + a_re[n] * s_re[n] + a_im[n] * s_im[n]
-        im = grad_im[n] + a_re[n] * s_im[n] - a_im[n] * s_re[n]
-        s_re[n] = re
-        s_im[n] = im
-        out_re[n] = out_re[n] + re if add else re
-        out_im[n] = out_im[n] + im if add else im
+def _retreat(axes, a, n, grad, grad_at, s, size):
+    """s = grad + conj(a) s on one register of states, real and imaginary parts of which are returned too."""
+    a_re, a_im = some_lanes(a, n, axes), some_lanes(a, n + size, axes)
+    s_re, s_im = some_lanes(s, n, axes), some_lanes(s, n + size, axes)
+    re = some_lanes(grad, grad_at, axes) + a_re * s_re + a_im * s_im
+    im = some_lanes(grad, grad_at + size, axes) + a_re * s_im - a_im * s_re
+    put(s, n, re)
+    put(s, n + size, im)
+    return re, im
 
 
 @inline
-def _correlate(s_re, s_im, x, x_at, sum_re, sum_im, size):
-    """sum += s conj(x) on one slice of the state; x is flat."""
-    width = len(s_re)
-    x_re, x_im = x[x_at : x_at + width], x[x_at + size : x_at + size + width]
-    for n in range(len(s_re)):
-        sum_re[n] += s_re[n] * x_re[n] + s_im[n] * x_im[n]
-        sum_im[n] += s_im[n] * x_re[n] - s_re[n] * x_im[n]
+def _correlate(axes, re, im, x, x_at, total, n, size):
+    """total += s conj(x) on one register of states, s = re + i im."""
+    x_re, x_im = some_lanes(x, x_at, axes), some_lanes(x, x_at + size, axes)
+    put(total, n, some_lanes(total, n, axes) + re * x_re + im * x_im)
+    put(total, n + size, some_lanes(total, n + size, axes) + im * x_re - re * x_im)
+
+
+@inline
+def _deliver(axes, re, im, out, at, add, size):
+    """out = re + i im on one register of states, or += where `add`."""
+    if add:
+        re, im = re + some_lanes(out, at, axes), im + some_lanes(out, at + size, axes)
+    put(out, at, re)
+    put(out, at + size, im)
