@@ -8,16 +8,24 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from longrange.kernels import cauchy_triton, scan_triton, vandermonde_triton
+from longrange.kernels import batch_norm_triton, cauchy_triton, pointwise_triton, scan_triton, vandermonde_triton
 
 HOPPER = GPUTarget("cuda", 90, 32)
+POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
+MODULES = (scan_triton, cauchy_triton, vandermonde_triton, pointwise_triton, batch_norm_triton)
+
+
+def is_multiple(value):
+    """Whether Triton takes it, at launch, to be a multiple of 16."""
+    return isinstance(value, torch.Tensor) or value % 16 == 0
 
 
 def compile_only(kernel, grid, *arguments, **constants):
     given = dict(zip(kernel.arg_names, arguments, strict=False))
-    types = {name: "*fp32" if isinstance(value, torch.Tensor) else "i32" for name, value in given.items()}
+    constants |= {name: value for name, value in given.items() if value is None}
+    types = {name: POINTERS[value.dtype] if isinstance(value, torch.Tensor) else "i32" for name, value in given.items()}
     types |= dict.fromkeys(constants, "constexpr")
-    multiples = [i for i, value in enumerate(arguments) if isinstance(value, torch.Tensor) or value % 16 == 0]
+    multiples = [i for i, value in enumerate(arguments) if value is not None and is_multiple(value)]
     attributes = {(i,): [["tt.divisibility", 16]] for i in multiples}
     source = ASTSource(kernel, types, constexprs=constants, attrs=attributes)
     assert triton.compile(source, target=HOPPER).asm["cubin"]
@@ -38,9 +46,38 @@ def products(sums, H, N, length):
     vandermonde_triton.vandermonde_backward(weights, poles, torch.zeros(sums, H, length))
 
 
-for module in (scan_triton, cauchy_triton, vandermonde_triton):
+def pointwise(x, skip, tied):
+    """One half of a projection in x's precision, all else in that of skip."""
+    scale, bias = skip[:, : 1 if tied else None], skip.new_zeros(2 * skip.shape[-1])
+    for exact in (True, False):
+        pointwise_triton.gelu(skip, None, scale, exact)
+        pointwise_triton.gelu_backward(x, scale, None, exact, x)
+    half = bias[: skip.shape[-1]]
+    pointwise_triton.gated(skip, x, half, scale, skip)
+    pointwise_triton.gated_backward(skip, x, half, scale, skip)
+    z = torch.cat([x, x], -1)
+    pointwise_triton.glu(z, bias, None, None)
+    pointwise_triton.glu_backward(z, bias, scale, skip)
+    pointwise_triton.add_scaled_backward(half, x, skip)
+
+
+def batch_norm(x):
+    lengths, vector = torch.full((len(x),), x.shape[1]), torch.zeros(x.shape[-1])
+    mean, variance = batch_norm_triton.moments(x, lengths)
+    batch_norm_triton.affine(x, lengths, mean, variance, vector)
+    batch_norm_triton.sums(x, x, lengths, mean)
+    for skip in (None, x):
+        batch_norm_triton.combine(x, x, lengths, mean, vector, vector, vector, skip)
+
+
+for module in MODULES:
     module.launch = compile_only
 scan(L=100, P=192, both=False)
 scan(L=1000, P=17, both=True)
 products(sums=4, H=8, N=32, length=1024)
 products(sums=1, H=3, N=1, length=17)
+pointwise(torch.zeros(2, 100, 64), torch.zeros(2, 100, 64), tied=True)
+pointwise(torch.zeros(2, 100, 160).bfloat16(), torch.zeros(2, 100, 160), tied=False)
+pointwise(torch.zeros(1, 1, 3).double(), torch.zeros(1, 1, 3).double(), tied=True)
+batch_norm(torch.zeros(2, 100, 64))
+batch_norm(torch.zeros(1, 3, 5).bfloat16())

@@ -13,41 +13,7 @@ import pytest
 import torch
 
 from longrange.kernels import cauchy, diagonal_scan, scan_cpu, vandermonde
-from tests.backends import running
-
-INTERPRETED = find_spec("triton") is not None and os.environ.get("TRITON_INTERPRET") == "1"
-on_gpu = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no CUDA device")]
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="Triton is not installed, or compiles for the GPU here")
-
-# device, dtype, error allowed relative to the largest value; the other side is computed in float64
-each_device = pytest.mark.parametrize(
-    ("device", "dtype", "tolerance"),
-    [
-        pytest.param("cpu", torch.float64, 1e-11, marks=interpreted),
-        pytest.param("cuda", torch.float64, 1e-11, marks=on_gpu),
-        pytest.param("cuda", torch.float32, 2e-5, marks=on_gpu),
-    ],
-)
-
-
-def with_gradients(function, inputs, cotangent, backend):
-    with running(backend):
-        inputs = [t.detach().requires_grad_() for t in inputs]
-        out = function(*inputs)
-        return [out.detach(), *torch.autograd.grad((out * cotangent).sum(), inputs)]
-
-
-def agree(function, inputs, device, dtype, tolerance):
-    """Outputs and all gradients of the Triton version against those of the reference in float64."""
-    with running("reference"):
-        cotangent = torch.randn_like(function(*inputs))
-    slow = with_gradients(function, inputs, cotangent, "reference")
-    moved = [t.to(device, dtype) for t in (*inputs, cotangent)]
-    fast = with_gradients(function, moved[:-1], moved[-1], "triton")
-    for ours, twin in zip(fast, slow, strict=True):
-        assert ours.dtype == dtype
-        assert ours.shape == twin.shape
-        assert (ours.cpu().double() - twin).abs().max() <= tolerance * (1 + twin.abs().max())
+from tests.backends import agree, each_device, gpu_only, running, with_gradients
 
 
 def circle(*shape, shortest=0.5):
@@ -115,8 +81,7 @@ def test_vandermonde_of_a_pole_that_has_decayed_at_once(device, dtype, tolerance
     agree(lambda c, a: vandermonde(c, a, 20), inputs, device, dtype, tolerance)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no CUDA device")
+@gpu_only
 def test_long_scan_on_a_gpu():
     A_bar, Bu, initial = scan_problem(8, 5000, 192, True)
     x = scan_cpu.scan_forward(A_bar, Bu, initial, True)
@@ -147,4 +112,13 @@ def test_every_kernel_compiles_for_a_gpu(tmp_path):
         "vandermonde_triton._powers",
         "vandermonde_triton._forward",
         "vandermonde_triton._backward",
+        "pointwise_triton._gelu",
+        "pointwise_triton._gelu_backward",
+        "pointwise_triton._gated",
+        "pointwise_triton._gated_backward",
+        "pointwise_triton._add_scaled_backward",
+        "batch_norm_triton._moments",
+        "batch_norm_triton._affine",
+        "batch_norm_triton._add_up",
+        "batch_norm_triton._combine",
     }

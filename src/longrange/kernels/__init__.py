@@ -1,4 +1,4 @@
-"""The hot loops: of each one reference, one CPU and, later, one GPU version, behind one switch."""
+"""The hot loops: of each a reference, of most a CPU and a GPU version, behind one switch."""
 
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy

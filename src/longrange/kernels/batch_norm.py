@@ -5,11 +5,13 @@ Where several processes share a batch, the statistics are those of all of them t
 Source: Ioffe and Szegedy (arXiv 1502.03167); the gradient is that of section 3, with sums over valid steps.
 """
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from longrange.kernels import backend, processes
-from longrange.kernels import batch_norm_cpu as cpu
+from longrange.kernels import backend, batch_norm_cpu, processes
 from longrange.kernels.padding import valid_steps
 
 
@@ -23,22 +25,34 @@ def batch_norm(
     Args:
         x: (B, L, H) float.
         lengths: valid steps, (B,) int64.
-        weight: (H,), of x's dtype.
+        weight: (H,) float32 or float64; all arithmetic is in its precision.
         bias: (H,).
         eps: added to the variance.
     Returns:
-        (B, L, H) normalised x, zero in the padding; x; mean and biased variance, (H,) each, and the number of valid
-        steps, (), without gradients.
+        (B, L, H) normalised x, of x's dtype, zero in the padding; x; mean and biased variance, (H,) each, and the
+        number of valid steps, (), without gradients.
     """
-    if backend.resolve(x.device) == "cpu":
-        return _CpuBatchNorm.apply(x, lengths, weight, bias, eps)
-    return batch_norm_reference(x, lengths, weight, bias, eps)
+    version = backend.resolve(x.device)
+    if version == "triton":
+        return _BatchNorm.apply(x, lengths, weight, bias, eps, _triton())
+    wide = x.to(weight.dtype)
+    if version == "cpu":
+        y, skip, *moments = _BatchNorm.apply(wide, lengths, weight, bias, eps, batch_norm_cpu)
+    else:
+        y, skip, *moments = batch_norm_reference(wide, lengths, weight, bias, eps)
+    return y.to(x.dtype), skip.to(x.dtype), *moments
+
+
+def _triton() -> ModuleType:
+    from longrange.kernels import batch_norm_triton  # late: Triton may not be installed
+
+    return batch_norm_triton
 
 
 def batch_norm_reference(
     x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """As `batch_norm`, in plain torch, differentiated by autograd."""
+    """As `batch_norm` of x in weight's dtype, in plain torch, differentiated by autograd."""
     valid = valid_steps(lengths, x.shape[1]).unsqueeze(-1).to(x.dtype)
     count = processes.total(valid.sum())
     mean = processes.total((x * valid).sum((0, 1))) / count
@@ -47,24 +61,27 @@ def batch_norm_reference(
     return y, x, mean.detach(), variance.detach(), count
 
 
-class _CpuBatchNorm(torch.autograd.Function):
+class _BatchNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, lengths, weight, bias, eps):
-        mean, variance, count = processes.merged_moments(*cpu.moments(x, lengths), lengths.sum().to(x.dtype))
+    def forward(ctx, x, lengths, weight, bias, eps, kernels):
+        count = lengths.sum().to(weight.dtype)
+        mean, variance, count = processes.merged_moments(*kernels.moments(x, lengths), count)
         inverse = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, lengths, weight, mean, inverse, count)
         ctx.mark_non_differentiable(mean, variance, count)
         ctx.set_materialize_grads(False)
-        return cpu.affine(x, lengths, mean, weight * inverse, bias), x, mean, variance, count
+        ctx.kernels = kernels
+        return kernels.affine(x, lengths, mean, weight * inverse, bias), x, mean, variance, count
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_y, grad_skip, *_):
         if grad_y is None:
-            return grad_skip, None, None, None, None
+            return grad_skip, None, None, None, None, None
         x, lengths, weight, mean, inverse, count = ctx.saved_tensors
-        plain, product = cpu.sums(grad_y, x, lengths, mean)
+        plain, product = ctx.kernels.sums(grad_y, x, lengths, mean)
         every_plain, every_product = processes.total(torch.stack([plain, product]))
         scale = weight * inverse
         slope, shift = -scale * every_product * inverse.square() / count, -scale * every_plain / count
-        grad_x = cpu.combine(grad_y, x, lengths, mean, scale, slope, shift, grad_skip)
-        return grad_x, None, product * inverse, plain, None
+        grad_x = ctx.kernels.combine(grad_y, x, lengths, mean, scale, slope, shift, grad_skip)
+        return grad_x, None, product * inverse, plain, None, None

@@ -1,15 +1,18 @@
 """The pointwise work of a block: GELU, and the gate of a gated linear unit, with dropout's factors and the skip sum.
 
 gelu(x) = x Phi(x), or x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) in its tanh form; gated(v, z) = v sigmoid(z). In
-float32 on the CPU each is one pass over memory, forward and backward; elsewhere torch's own functions do the work.
+float32 on the CPU, and in any precision on a GPU, each is one pass over memory, forward and backward; elsewhere torch's
+own functions do the work.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from longrange.kernels import backend
-from longrange.kernels import pointwise_cpu as cpu
+from longrange.kernels import backend, pointwise_cpu
 from longrange.kernels.linear import linear
 
 
@@ -24,8 +27,8 @@ def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *
     Returns:
         (B, L, H) float.
     """
-    if _suits_cpu(x, before, after):
-        return _Gelu.apply(x, before, after, exact)
+    if kernels := _kernels(x, before, after):
+        return _Gelu.apply(x, before, after, exact, kernels)
     return _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
 
 
@@ -44,8 +47,8 @@ def gated(
     Returns:
         (B, L, H) float.
     """
-    if _projects_on_cpu(value, x, weight, bias, scale, skip):
-        return _Gated.apply(value, linear(x, weight), bias, scale, skip)
+    if kernels := _kernels_after_product(value, x, weight, bias, scale, skip):
+        return _Gated.apply(value, linear(x, weight), bias, scale, skip, kernels)
     return _plus(skip, _times(scale, value * torch.sigmoid(linear(x, weight, bias))))
 
 
@@ -61,22 +64,32 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
     Returns:
         (B, L, H) float.
     """
-    if _projects_on_cpu(x, weight, bias, scale, skip):
-        return _Glu.apply(linear(x, weight), bias, scale, skip)
+    if kernels := _kernels_after_product(x, weight, bias, scale, skip):
+        return _Glu.apply(linear(x, weight), bias, scale, skip, kernels)
     return _plus(skip, _times(scale, F.glu(linear(x, weight, bias))))
 
 
 def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
     """y + D u for y and u (B, L, H) and D (H,), all float; torch's own backward takes five passes instead of one."""
-    return _AddScaled.apply(y, D, u) if _suits_cpu(y, D, u) else torch.addcmul(y, D, u)
+    kernels = _kernels(y, D, u)
+    return _AddScaled.apply(y, D, u, kernels) if kernels else torch.addcmul(y, D, u)
 
 
-def _suits_cpu(*tensors: Tensor | None) -> bool:
-    return all(t is None or (backend.resolve(t.device) == "cpu" and t.dtype == torch.float32) for t in tensors)
+def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:
+    """What computes with these tensors in one pass; None where plain torch does the work."""
+    version = backend.resolve(first.device)
+    if version == "triton":
+        from longrange.kernels import pointwise_triton  # late: Triton may not be installed
+
+        return pointwise_triton
+    single = all(t is None or t.dtype == torch.float32 for t in (first, *others))
+    return pointwise_cpu if version == "cpu" and single else None
 
 
-def _projects_on_cpu(*tensors: Tensor | None) -> bool:
-    return _suits_cpu(*tensors) and not torch.is_autocast_enabled("cpu")
+def _kernels_after_product(first: Tensor, *others: Tensor | None) -> ModuleType | None:
+    """As `_kernels`, with a product of the tensors among them, whose precision autocast may lower."""
+    kernels = _kernels(first, *others)
+    return None if kernels is pointwise_cpu and torch.is_autocast_enabled("cpu") else kernels
 
 
 def _times(factor: Tensor | None, x: Tensor) -> Tensor:
@@ -89,46 +102,55 @@ def _plus(addend: Tensor | None, x: Tensor) -> Tensor:
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, before, after, exact):
+    def forward(ctx, x, before, after, exact, kernels):
         ctx.save_for_backward(x, before, after)
-        ctx.exact = exact
-        return cpu.gelu(x, before, after, exact)
+        ctx.exact, ctx.kernels = exact, kernels
+        return kernels.gelu(x, before, after, exact)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        return cpu.gelu_backward(*ctx.saved_tensors, ctx.exact, grad), None, None, None
+        return ctx.kernels.gelu_backward(*ctx.saved_tensors, ctx.exact, grad), None, None, None, None
 
 
 class _Gated(torch.autograd.Function):
     """`gated` of a finished product: the bias is added, and its gradient summed, in the same pass."""
 
     @staticmethod
-    def forward(ctx, value, gate, bias, scale, skip):
+    def forward(ctx, value, gate, bias, scale, skip, kernels):
         ctx.save_for_backward(value, gate, bias, scale)
-        return cpu.gated(value, gate, bias, scale, skip)
+        ctx.kernels = kernels
+        return kernels.gated(value, gate, bias, scale, skip)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        return *cpu.gated_backward(*ctx.saved_tensors, grad), None, grad if ctx.needs_input_grad[4] else None
+        to_skip = grad if ctx.needs_input_grad[4] else None
+        return *ctx.kernels.gated_backward(*ctx.saved_tensors, grad), None, to_skip, None
 
 
 class _Glu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, z, bias, scale, skip):
+    def forward(ctx, z, bias, scale, skip, kernels):
         ctx.save_for_backward(z, bias, scale)
-        return cpu.glu(z, bias, scale, skip)
+        ctx.kernels = kernels
+        return kernels.glu(z, bias, scale, skip)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        return *cpu.glu_backward(*ctx.saved_tensors, grad), None, grad if ctx.needs_input_grad[3] else None
+        to_skip = grad if ctx.needs_input_grad[3] else None
+        return *ctx.kernels.glu_backward(*ctx.saved_tensors, grad), None, to_skip, None
 
 
 class _AddScaled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, y, D, u):
+    def forward(ctx, y, D, u, kernels):
         ctx.save_for_backward(D, u)
+        ctx.kernels = kernels
         return torch.addcmul(y, D, u)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        return grad, *cpu.add_scaled_backward(*ctx.saved_tensors, grad)
+        return grad, *ctx.kernels.add_scaled_backward(*ctx.saved_tensors, grad), None

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import batch_norm, processes
+from longrange.kernels import backend, batch_norm, processes
 
 
 class Norm(nn.Module):
@@ -61,14 +61,14 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
 
     def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `Norm.fork`."""
-        plain = lengths is None and x.device.type != "cpu" and not processes.several()
+        plain = lengths is None and backend.resolve(x.device) == "reference" and not processes.several()
         if plain or not self.training:
             return super().forward(x.flatten(0, 1)).view_as(x), x
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        y, skip, *moments = batch_norm(x.to(self.weight.dtype), lengths, self.weight, self.bias, self.eps)
+        y, skip, *moments = batch_norm(x, lengths, self.weight, self.bias, self.eps)
         self._update_running(*moments)
-        return y.to(x.dtype), skip.to(x.dtype)
+        return y, skip
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:

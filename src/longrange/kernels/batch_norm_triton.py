@@ -1,0 +1,105 @@
+"""Batch normalisation over the valid steps of padded sequences, on a GPU, in Triton.
+
+As on the CPU two passes over memory forward (moments, then the map) and two backward (sums, then the gradient); padded
+steps are written as zeros and not read. x and the gradients may be of any precision; statistics and sums are in
+float32, or float64 where x is. Each program leaves the sums of its tile, which torch merges in a fixed order: results
+repeat bit by bit.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from longrange.kernels.triton_tools import launch, load_wide, tile, tiling, wide_dtype
+
+_ELEMENTS = 4096  # of a tile: 32 per thread, and sums are a 64th of what is summed
+
+
+def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over the valid steps, (H,) each, of x, (B, L, H), with lengths (B,)."""
+    means, squares = _sums(x), _sums(x)
+    counts = means.new_empty(len(means), 1)
+    _launch(_moments, x, x.contiguous(), lengths, means, squares, counts)
+    count = counts.sum()
+    share = counts / count
+    mean = (share * means).sum(0)
+    return mean, squares.sum(0) / count + (share * (means - mean).square()).sum(0)
+
+
+def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """scale * (x - mean) + shift on the valid steps, zeros elsewhere; mean, scale and shift are (H,)."""
+    y = x.new_empty(x.shape)
+    _launch(_affine, x, x.contiguous(), lengths, mean, scale, shift.contiguous(), y)
+    return y
+
+
+def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the valid steps of grad and of grad * (x - mean), (H,) each."""
+    plain, weighted = _sums(x), _sums(x)
+    _launch(_add_up, x, grad.contiguous(), x.contiguous(), lengths, mean, plain, weighted)
+    return plain.sum(0), weighted.sum(0)
+
+
+def combine(
+    grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None
+) -> Tensor:
+    """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere, + skip; mean, a, b and c are (H,)."""
+    out = x.new_empty(x.shape)
+    addend = None if skip is None else skip.contiguous()
+    _launch(_combine, x, grad.contiguous(), x.contiguous(), lengths, mean, a, b, c, addend, out)
+    return out
+
+
+def _launch(kernel, like: Tensor, *arguments) -> None:
+    """Run over the tiles of `like`, whose L and H end the kernel's arguments."""
+    cut = tiling(like, _ELEMENTS)
+    launch(kernel, cut.grid, *arguments, *cut.sizes, **cut.tile)
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Where each row of programs over x leaves its share of a sum over steps."""
+    return x.new_empty(tiling(x, _ELEMENTS).rows, x.shape[-1], dtype=wide_dtype(x))
+
+
+@triton.jit
+def _moments(x, lengths, means, squares, counts, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+    """Of every tile: mean, sum of squares about it, and how many steps are valid."""
+    sequence, part, step, n = tile(L, H, STEPS, FEATURES)
+    valid = step < tl.load(lengths + sequence)
+    row = load_wide(x + (sequence * L + step) * H + n, valid & (n < H))
+    count = tl.sum(valid.to(tl.int32))
+    mean = tl.sum(row, 0) / tl.maximum(count, 1)
+    off = tl.where(valid, row - mean[None, :], 0.0)
+    tl.store(means + part * H + n, mean[None, :], mask=n < H)
+    tl.store(squares + part * H + n, tl.sum(off * off, 0)[None, :], mask=n < H)
+    tl.store(counts + part, count)  # the same from all blocks of features
+
+
+@triton.jit
+def _affine(x, lengths, mean, scale, shift, y, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+    sequence, _, step, n = tile(L, H, STEPS, FEATURES)
+    at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
+    off = load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
+    out = load_wide(scale + n, n < H) * off + load_wide(shift + n, n < H)
+    tl.store(y + at, tl.where(valid, out, 0.0), mask=(step < L) & (n < H))
+
+
+@triton.jit
+def _add_up(grad, x, lengths, mean, plain, weighted, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+    sequence, part, step, n = tile(L, H, STEPS, FEATURES)
+    at, mask = (sequence * L + step) * H + n, (step < tl.load(lengths + sequence)) & (n < H)
+    g, off = load_wide(grad + at, mask), load_wide(x + at, mask) - load_wide(mean + n, n < H)
+    tl.store(plain + part * H + n, tl.sum(g, 0)[None, :], mask=n < H)
+    tl.store(weighted + part * H + n, tl.sum(g * off, 0)[None, :], mask=n < H)
+
+
+@triton.jit
+def _combine(grad, x, lengths, mean, a, b, c, skip, out, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+    sequence, _, step, n = tile(L, H, STEPS, FEATURES)
+    at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
+    g, off = load_wide(grad + at, valid & (n < H)), load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
+    total = load_wide(a + n, n < H) * g + load_wide(b + n, n < H) * off + load_wide(c + n, n < H)
+    total = tl.where(valid, total, 0.0)
+    if skip is not None:
+        total += load_wide(skip + at, (step < L) & (n < H))
+    tl.store(out + at, total, mask=(step < L) & (n < H))
