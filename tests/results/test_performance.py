@@ -7,6 +7,7 @@ import pytest
 from longrange.cli import compose
 from longrange.errors import DataError
 from longrange.results.performance import NOTHING, filled, made_tables, performance
+from longrange.training.loading import keep_rows
 from tests.paths import ROOT
 
 PART = {"forward_floor_s": 0.1, "backward_floor_s": 0.2, "gap_s": 0.6, "gflop": 1.5, "mib": 30.0}
@@ -40,6 +41,30 @@ def test_profiles_become_tables(tmp_path):
     assert "| norm | 400.0 | 500.0 | 300.0 | 600.0 | 33% | 1.50 | 30 |" in tables["parts"]
     assert "| **step** | 800.0 | 1000.0 | 600.0 | 1200.0 | 33% | 3.00 | 60 |" in tables["parts"]
     assert "| image/s5 | 4 | cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
+
+
+def test_shared_steps_and_their_estimate_become_tables(tmp_path):
+    keep = {"experiment": "pathx/s5", "device": "cpu", "threads": 1, "gradient_bytes": 2_800_000, "batch_size": 2}
+    shared = {"processes": 2, "step_s": 1.5, "speedup": 1.8, "efficiency": 0.9, "gradient_s": 0.004}
+    keep_rows(
+        tmp_path / "processes" / "rows.csv",
+        [keep | shared | {"small_sums": 14, "small_s": 0.0003, "communication_s": 0.0082}],
+        ["experiment"],
+    )
+    link = {"bandwidth_gb_per_s": 100, "latency_us": 20}
+    times = {"devices": 64, "examples": 1, "compute_s": 1.0, "gradient_s": 1e-5, "small_s": 2e-4, "step_s": 1.0002}
+    estimate = [keep | link | times | {"speedup": 31.99, "efficiency": 0.4999}]
+    keep_rows(tmp_path / "processes" / "estimate.csv", estimate, ["experiment"])
+    tables = made_tables(tmp_path)
+    assert (
+        "| pathx/s5 | 2 | cpu, 1 threads | 2 | 1500.0 | 1.8 | 0.9 | 2.80 | 4.00 | 14 | 0.30 | 8.20 |"
+        in tables["processes"]
+    )
+    assert tables["estimate"].startswith("**Estimated, not measured.** Link: 100 GB/s, 20 us.")
+    assert (
+        "| pathx/s5 | 2 | cpu, 1 threads | 64 | 1 | 1000.000 | 0.010 | 0.200 | 1000.2 | 32.0 | 50% |"
+        in tables["estimate"]
+    )
 
 
 def test_a_page_is_renewed_in_place(tmp_path):

@@ -66,6 +66,8 @@ def made_tables(results: Path) -> dict[str, str]:
         "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
         "bf16": _bf16(profiles),
         "growth": _growth(_read(results / "scaling" / "rows.csv")),
+        "processes": _processes(_read(results / "processes" / "rows.csv")),
+        "estimate": _estimate(_read(results / "processes" / "estimate.csv")),
         "recurrence": _recurrence(_read(results / "recurrence" / "rows.csv")),
         "loading": _loading(_read(results / "loading" / "rows.csv")),
     }
@@ -135,6 +137,37 @@ def _growth(rows: Rows) -> str:
     return f"{note}\n\n{_grid(['layer', *columns], body)}"
 
 
+def _processes(rows: Rows) -> str:
+    head = ["experiment", "batch", "device", "processes", "step, ms", "times as fast", "efficiency"]
+    head += ["gradients, MB", "their sum, ms", "small sums", "each, ms", "all sums, ms"]
+    body = [
+        [
+            *(_what(row), row["batch_size"], _device(row), row["processes"], _ms(row["step_s"])),
+            *(row["speedup"], row["efficiency"], f"{int(row['gradient_bytes']) / 1e6:.2f}", _ms(row["gradient_s"], 2)),
+            *(row["small_sums"], _ms(row["small_s"], 2), _ms(row["communication_s"], 2)),
+        ]
+        for row in rows
+    ]
+    return _grid(head, body)
+
+
+def _estimate(rows: Rows) -> str:
+    head = ["experiment", "batch", "step of", "devices", "examples each", "compute, ms"]
+    head += ["gradients, ms", "small sums, ms", "step, ms", "times as fast", "efficiency"]
+    times = ("compute_s", "gradient_s", "small_s")
+    body = [
+        [
+            *(_what(row), row["batch_size"], _device(row), row["devices"], row["examples"]),
+            *(_ms(row[key], 3) for key in times),
+            *(_ms(row["step_s"]), f"{float(row['speedup']):.1f}", f"{float(row['efficiency']):.0%}"),
+        ]
+        for row in rows
+    ]
+    links = dict.fromkeys(f"{row['bandwidth_gb_per_s']} GB/s, {row['latency_us']} us" for row in rows)
+    table = _grid(head, body)
+    return f"**Estimated, not measured.** Link: {'; '.join(links)}.\n\n{table}" if rows else table
+
+
 def _recurrence(rows: Rows) -> str:
     head = ["layer", "H", "steps before", "steps a second", "recomputed a second", "ratio"]
     keys = ("layer", "d_model", "length", "steps_per_s", "recomputed_per_s", "ratio")
@@ -172,5 +205,5 @@ def _place(profile: dict[str, Any]) -> tuple:
     return _what(profile), profile["batch_size"], _device(profile)
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.1f}"
+def _ms(seconds: float | str, digits: int = 1) -> str:
+    return f"{float(seconds) * 1e3:.{digits}f}"

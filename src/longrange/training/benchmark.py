@@ -14,8 +14,10 @@ from torch.nn import functional as F
 
 from longrange import __version__
 from longrange.data.batch import Batch
+from longrange.data.module import SequenceDataModule
 from longrange.errors import ConfigError
 from longrange.kernels import linear
+from longrange.models.dropout import Part
 from longrange.models.spec import TaskSpec
 from longrange.training.build import build, build_task
 from longrange.training.callbacks import peak_memory_bytes
@@ -36,30 +38,52 @@ def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]
     """
     if steps < 1 or warmup < 0:
         raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
-    data = build(cfg.data)
-    task = build_task(cfg, data.spec)
-    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision)
-    model, optimizer = fabric.setup(task.model, task.algorithm(task.groups()))
-    batch = fabric.to_device(random_batch(data.spec, data.batch_size))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss = LOSSES[data.spec.loss](model(batch.inputs, batch.lengths), batch.targets)
-        fabric.backward(loss)
-        optimizer.step()
-
+    step = Step(cfg)
     for _ in range(warmup):
-        step()
-    seconds = median(seconds_of(step, fabric.device) for _ in range(steps))
+        step.run()
+    seconds = median(seconds_of(step.run, step.fabric.device) for _ in range(steps))
     return {
-        **where_run(cfg, fabric.device),
-        "batch_size": data.batch_size,
-        "length": data.spec.max_length,
-        "n_parameters": sum(p.numel() for p in task.model.parameters()),
+        **where_run(cfg, step.fabric.device),
+        "batch_size": step.data.batch_size,
+        "length": step.data.spec.max_length,
+        "n_parameters": step.n_parameters,
         "step_s": round(seconds, 4),
-        "samples_per_s": round(data.batch_size / seconds, 3),
-        "peak_memory_bytes": peak_memory_bytes(fabric.device),
+        "samples_per_s": round(step.data.batch_size / seconds, 3),
+        "peak_memory_bytes": peak_memory_bytes(step.fabric.device),
     }
+
+
+class Step:
+    """One training step of a configuration, again and again, on one random batch of full length.
+
+    Args:
+        cfg: as composed from configs/benchmark.yaml.
+        processes: how many share the batch; each computes its part, as a training with `trainer=ddp` cuts it.
+        rank: which of them this is.
+    """
+
+    def __init__(self, cfg: DictConfig, processes: int = 1, rank: int = 0):
+        self.data: SequenceDataModule = build(cfg.data)
+        task = build_task(cfg, self.data.spec)
+        self.fabric = Fabric(
+            accelerator=cfg.trainer.accelerator,
+            devices=processes,
+            strategy="ddp" if processes > 1 else "auto",
+            precision=cfg.trainer.precision,
+        )
+        self.fabric.launch()
+        self.model, self.optimizer = self.fabric.setup(task.model, task.algorithm(task.groups()))
+        self.n_parameters = sum(p.numel() for p in task.model.parameters())
+        part = Part(rank, processes, self.data.batch_size)
+        self.share = part.size * part.parts / part.batch_size
+        self.batch = self.fabric.to_device(part_of(random_batch(self.data.spec, self.data.batch_size), part))
+
+    def run(self) -> None:
+        """Forward, backward, optimizer."""
+        self.optimizer.zero_grad()
+        outputs = self.model(self.batch.inputs, self.batch.lengths)
+        self.fabric.backward(LOSSES[self.data.spec.loss](outputs, self.batch.targets) * self.share)
+        self.optimizer.step()
 
 
 def random_batch(spec: TaskSpec, batch_size: int) -> Batch:
@@ -76,6 +100,15 @@ def random_batch(spec: TaskSpec, batch_size: int) -> Batch:
     else:
         targets = torch.randn(batch_size, spec.output_size, generator=draw)
     return Batch(inputs, lengths, targets)
+
+
+def part_of(batch: Batch, part: Part) -> Batch:
+    """The examples of a part of a batch; of a paired task, both sequences of each."""
+    inputs, lengths = (
+        rows if rows is None else rows.unflatten(0, (-1, part.batch_size))[:, part.first :: part.parts].flatten(0, 1)
+        for rows in (batch.inputs, batch.lengths)
+    )
+    return Batch(inputs, lengths, batch.targets[part.first :: part.parts])
 
 
 def projections(cfg: DictConfig, *, repeats: int) -> dict[str, Any]:

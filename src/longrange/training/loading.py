@@ -1,6 +1,7 @@
 """How fast a task's training batches come from its prepared files, beside how fast a model takes them."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,8 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from longrange.data.module import SequenceDataModule
 from longrange.training.benchmark import training_step
 from longrange.training.build import build
-
-COLUMNS = ("task", "model", "batch_size", "loader_samples_per_s", "model_samples_per_s", "ratio", "threads")
 
 
 def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, folder: str) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
         "ratio": round(supply / demand["samples_per_s"]),
         "threads": demand["threads"],
     }
-    keep_row(Path(folder) / "rows.csv", row)
+    keep_rows(Path(folder) / "rows.csv", [row], ["task"])
     return row
 
 
@@ -56,12 +55,18 @@ def samples_per_s(data: SequenceDataModule, seconds: float) -> float:
     return drawn / (perf_counter() - began)
 
 
-def keep_row(path: Path, row: dict[str, Any]) -> None:
-    """Put a task's row in its place in the table, or at its end."""
-    rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-    places = {old["task"]: old for old in rows} | {row["task"]: row}
+def keep_rows(path: Path, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
+    """Put rows in a table, each in the place of the one that has the same keys, or at the end.
+
+    Args:
+        path: the CSV file, made if it is not there.
+        rows: with the same columns.
+        keys: columns that tell one row from another.
+    """
+    old = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+    places = {tuple("" if row[key] is None else str(row[key]) for key in keys): row for row in [*old, *rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
         table.writeheader()
         table.writerows(places.values())
