@@ -1,5 +1,6 @@
 """The page of measured speeds: its tables are those of results/, and say where nothing was measured."""
 
+import csv
 import json
 
 import pytest
@@ -64,6 +65,24 @@ def test_shared_steps_and_their_estimate_become_tables(tmp_path):
     assert (
         "| pathx/s5 | 2 | cpu, 1 threads | 64 | 1 | 1000.000 | 0.010 | 0.200 | 1000.2 | 32.0 | 50% |"
         in tables["estimate"]
+    )
+
+
+def test_ours_stands_beside_a_peer(tmp_path):
+    row = {
+        **{"experiment": "listops/s5", "ratio": "2.5", "ours_s": "0.2", "peer_s": "0.5", "batch_size": "4"},
+        **{"ours_peak_memory_bytes": 2**29, "peer_peak_memory_bytes": 2**30, "precision": "32-true", "device": "a cpu"},
+        **{"peer": "lindermanlab/S5", "peer_commit": "3c18fdb6b064", "peer_versions": "jax 0.10.2"},
+        **{"versions": "torch 2.13.0", "date": "2026-11-26"},
+    }
+    (tmp_path / "peers").mkdir()
+    with (tmp_path / "peers" / "rows.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(row))
+        table.writeheader()
+        table.writerow(row)
+    shown = made_tables(tmp_path)["peers"]
+    assert (
+        "| listops/s5 | 2.5 | 200.0 | 500.0 | 512 | 1024 | 4 | 32-true | a cpu | lindermanlab/S5 at 3c18fdb |" in shown
     )
 
 

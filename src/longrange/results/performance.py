@@ -62,6 +62,7 @@ def made_tables(results: Path) -> dict[str, str]:
     """Every table by its name; `NOTHING` where there is no measurement."""
     profiles = [json.loads(path.read_text()) for path in sorted((results / "profile").glob("*.json"))]
     return {
+        "peers": _peers(_read(results / "peers" / "rows.csv")),
         "steps": _steps(profiles),
         "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
         "bf16": _bf16(profiles),
@@ -71,6 +72,24 @@ def made_tables(results: Path) -> dict[str, str]:
         "recurrence": _recurrence(_read(results / "recurrence" / "rows.csv")),
         "loading": _loading(_read(results / "loading" / "rows.csv")),
     }
+
+
+def _peers(rows: Rows) -> str:
+    """Ratios first; a CPU's memory is that of the whole process, a GPU's that of the allocator."""
+    head = [
+        *("experiment", "times as fast", "ours, ms", "published, ms", "ours, MiB", "published, MiB", "batch"),
+        *("precision", "device", "published by", "in", "ours in", "day"),
+    ]
+    body = [
+        [
+            *(row["experiment"], row["ratio"], _ms(float(row["ours_s"])), _ms(float(row["peer_s"]))),
+            *(f"{int(row[f'{side}_peak_memory_bytes']) / 2**20:.0f}" for side in ("ours", "peer")),
+            *(row["batch_size"], row["precision"], row["device"], f"{row['peer']} at {row['peer_commit'][:7]}"),
+            *(row["peer_versions"], row["versions"], row["date"]),
+        ]
+        for row in rows
+    ]
+    return _grid(head, body)
 
 
 def _steps(profiles: Rows) -> str:

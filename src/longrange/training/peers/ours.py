@@ -1,0 +1,32 @@
+"""Our worker: the step of `benchmark=step`, each time it is asked for.
+
+Run by `python -m longrange.training.peers.ours`; its order is a composed configuration.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from longrange.training.benchmark import Step, seconds_of, where_run
+from longrange.training.callbacks import peak_memory_bytes
+from longrange.training.peers.alone.protocol import Prepared, resident_peak, serve
+
+
+def prepare(order: dict[str, Any]) -> Prepared:
+    """The training step of a configuration, as composed from configs/benchmark.yaml and in plain dictionaries."""
+    cfg = OmegaConf.create(order)
+    step = Step(cfg)
+    device = step.fabric.device
+    peak_memory = partial(peak_memory_bytes, device) if device.type == "cuda" else resident_peak
+    facts = {
+        **where_run(cfg, device),
+        "versions": f"torch {torch.__version__}",
+        "n_parameters": step.n_parameters,
+    }
+    return Prepared(lambda: seconds_of(step.run, device), peak_memory, facts)
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,26 @@
+"""A worker whose steps do nothing but write its name; run as a program, by what tests the conversation with workers."""
+
+import sys
+from pathlib import Path
+
+# As the programs for another interpreter find it: longrange itself takes seconds to import.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src" / "longrange" / "training" / "peers" / "alone"))
+
+from protocol import Prepared, serve
+
+
+def prepare(order):
+    """A step that writes `name` to the file `log`, and fails when told to."""
+    sys.stdout.write("a library that prints\n")
+
+    def step():
+        with open(order["log"], "a") as log:
+            log.write(order["name"])
+        if order.get("fails"):
+            raise ValueError("no such step")
+
+    return Prepared(step, lambda: 7, {"versions": "stub 1", "n_parameters": 3})
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,90 @@
+"""Workers answer line by line, say why they died, and never outlive who started them."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from longrange.errors import ConfigError
+from longrange.training.peers.process import worker
+from tests.paths import ROOT
+
+STUB = [sys.executable, str(ROOT / "tests" / "stub_worker.py")]
+
+
+@pytest.fixture
+def stub():
+    with worker("stub", STUB, os.environ, "mend it") as started:
+        yield started
+
+
+def order(tmp_path, **further):
+    return {"log": str(tmp_path / "log"), "name": "a", **further}
+
+
+def test_the_order_is_answered_by_facts_and_each_line_by_a_step(stub, tmp_path):
+    facts = stub.ask(order(tmp_path))
+    assert facts.pop("first_s") > 0
+    assert facts == {"versions": "stub 1", "n_parameters": 3}
+    assert (tmp_path / "log").read_text() == "a"
+    for steps in (2, 3):
+        answer = stub.ask({})
+        assert answer.pop("step_s") > 0
+        assert answer == {"peak_memory_bytes": 7}
+        assert (tmp_path / "log").read_text() == "a" * steps
+
+
+def test_a_worker_that_fails_says_so_in_one_line(stub, tmp_path):
+    with pytest.raises(ConfigError, match=r"^stub has stopped: ValueError: no such step; mend it$"):
+        stub.ask(order(tmp_path, fails=True))
+    with pytest.raises(ConfigError, match="no such step"):
+        stub.ask({})
+
+
+def test_a_worker_that_is_killed_says_so(stub, tmp_path):
+    stub.ask(order(tmp_path))
+    stub.process.kill()
+    with pytest.raises(ConfigError, match=r"^stub has stopped: killed by signal 9, perhaps for want of memory"):
+        stub.ask({})
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit(3)", "exit code 3"),
+        ("import sys; sys.exit('no luck')", "no luck"),
+        ("import nonesuch", "ModuleNotFoundError: No module named 'nonesuch'"),
+        ("raise ValueError('first\\nsecond')", "ValueError: first"),
+    ],
+)
+def test_the_reason_is_what_the_program_left(program, reason):
+    with (
+        worker("stub", [sys.executable, "-c", program], os.environ, "mend it") as dying,
+        pytest.raises(ConfigError, match=f"^stub has stopped: {reason}; mend it$"),
+    ):
+        dying.ask({})
+
+
+def test_a_program_that_is_not_there_is_named():
+    with (
+        pytest.raises(ConfigError, match=r"^stub: /nonesuch cannot be run \(No such file or directory\); mend it$"),
+        worker("stub", ["/nonesuch"], os.environ, "mend it"),
+    ):
+        pass
+
+
+def test_an_interrupt_ends_the_worker(tmp_path):
+    with suppress(KeyboardInterrupt), worker("stub", STUB, os.environ, "mend it") as started:
+        started.ask(order(tmp_path))
+        raise KeyboardInterrupt
+    assert started.process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_without_a_parent_ends_by_itself(tmp_path):
+    line = '{"log": "%s", "name": "a"}\n{}\n'
+    done = subprocess.run(STUB, input=line % (tmp_path / "log"), capture_output=True, text=True, check=True, timeout=60)
+    assert len(done.stdout.splitlines()) == 2
+    assert "a library that prints" in done.stderr
