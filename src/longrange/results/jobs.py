@@ -152,8 +152,18 @@ def _further(cell: Cell, protocol: str, further: Sequence[str], budget: Mapping[
         overrides += [f"pretrain={cell.row.pretrain}", *budget["pretrain"]]
     if protocol == "paper" and cell.column.protocol == "paper":
         overrides.append("data.protocol=paper")
-    of_task, of_model = budget["tasks"].get(cell.column.task, []), budget["models"].get(cell.row.model, [])
-    return [*overrides, *budget["all"], *of_task, *of_model]
+    return [*overrides, *within(budget, cell.column.task, cell.row.model)]
+
+
+def within(budget: Mapping[str, Any], task: str, model: str) -> list[str]:
+    """The overrides by which a budget makes a training small.
+
+    Args:
+        budget: `overrides` of a config in configs/budget.
+        task: of the training.
+        model: of the training.
+    """
+    return [*budget["all"], *budget["tasks"].get(task, []), *budget["models"].get(model, [])]
 
 
 def _names(column: Column) -> set[str | None]:

@@ -3,12 +3,8 @@
 A failed training stops no other. Several commands on one machine share the work: each training is locked while it runs.
 """
 
-import os
-import shlex
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from longrange.results.commands import reason, watched
 from longrange.results.jobs import Job
 
 COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "elsewhere": "dim", "not started": "dim"}
@@ -119,7 +116,7 @@ def _sweep(
     command = [sys.executable, str(place.script), "-m", *_swept(jobs, place.outputs), *launcher]
     console.print(f"{len(jobs)} trainings, {' '.join(launcher)}; log: {file}", highlight=False, soft_wrap=True)
     began = perf_counter()
-    code, lines = _watched(command, file, place, lambda line: console.out(line, end="", highlight=False))
+    code, lines = watched(command, file, place.environment, lambda line: console.out(line, end="", highlight=False))
     seconds = perf_counter() - began
     return [_of_sweep(job, place, since, code, lines, seconds, file) for job in jobs]
 
@@ -161,13 +158,13 @@ def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) ->
     going_on = ", going on" if "resume=auto" in command else ""
     console.print(f"{place_in_row}  {job.label}{going_on}; log: {file}", highlight=False, soft_wrap=True)
     with console.status("starting") as status:
-        code, lines = _watched(
-            command, file, place, lambda line: status.update(Text(line.strip()[: console.width - 4]))
+        code, lines = watched(
+            command, file, place.environment, lambda line: status.update(Text(line.strip()[: console.width - 4]))
         )
     seconds = perf_counter() - began
     if code is None:
         return Attempt(job, "interrupted", seconds, log=file)
-    attempt = Attempt(job, "failed" if code else "done", seconds, _reason(code, lines) if code else "", file)
+    attempt = Attempt(job, "failed" if code else "done", seconds, reason(code, lines) if code else "", file)
     console.print(
         f"      {attempt.state} after {duration(seconds)}{attempt.reason and ': ' + attempt.reason}",
         highlight=False,
@@ -175,70 +172,6 @@ def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) ->
         markup=False,
     )
     return attempt
-
-
-def _watched(
-    command: list[str], file: Path, place: Workplace, show: Callable[[str], None]
-) -> tuple[int | None, list[str]]:
-    """Run a command, each line it prints into a file and to `show`; its exit code (None after an interrupt) and lines.
-
-    The command has a session of its own, so that Ctrl-C reaches it once, from here, and it ends in its own time.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines: list[str] = []
-    with file.open("a") as log_file, _termination_interrupts():
-        log_file.write(f"$ {shlex.join(command)}\n")
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={**place.environment, "PYTHONUNBUFFERED": "1"},
-        )
-        try:
-            for line in process.stdout:
-                log_file.write(line)
-                log_file.flush()
-                lines.append(line)
-                if line.strip():
-                    show(line)
-            return process.wait(), lines
-        except KeyboardInterrupt:
-            log_file.write(_ended(process))
-            return None, lines
-
-
-def _ended(process: subprocess.Popen) -> str:
-    """Interrupt a process and wait until it has saved what it wants to; kill it at a second interrupt."""
-    try:
-        process.send_signal(signal.SIGINT)
-        return _rest(process)
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
-        return _rest(process)
-
-
-def _rest(process: subprocess.Popen) -> str:
-    printed = process.stdout.read()
-    process.wait()
-    return printed
-
-
-@contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Treat SIGTERM, as batch systems send it, like Ctrl-C.
-
-    Ctrl-C's own signal too: what a script starts in the background ignores it, and so would the trainings from here.
-    """
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -277,14 +210,4 @@ def _of_sweep(
     if code is None:
         return Attempt(job, "interrupted", seconds, log=file)
     own = [line for line in lines if f"experiment={job.experiment} " in line and f"seed={job.seed})" in line]
-    return Attempt(job, "failed", seconds, _reason(code, own or lines), file)
-
-
-def _reason(code: int, lines: Sequence[str]) -> str:
-    """The last line that names an error, or the last one there is."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    return (errors or said or [f"exit code {code}"])[-1]
+    return Attempt(job, "failed", seconds, reason(code, own or lines), file)
