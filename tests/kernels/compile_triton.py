@@ -1,7 +1,9 @@
-"""Compiles every Triton kernel for an H100, in the variants that its callers ask for, and prints the kernels' names.
+"""Compiles a group of Triton kernels for an H100, in the variants that its callers ask for, and prints their names.
 
 Needs no GPU. Calls the kernels' callers with the launch replaced by a compilation.
 """
+
+import sys
 
 import torch
 import triton
@@ -70,14 +72,15 @@ def batch_norm(x):
         batch_norm_triton.combine(x, x, lengths, mean, vector, vector, vector, skip)
 
 
+GROUPS = {
+    "scan": lambda: (scan(L=100, P=192, both=False), scan(L=1000, P=17, both=True)),
+    "products": lambda: (products(sums=4, H=8, N=32, length=1024), products(sums=1, H=3, N=1, length=17)),
+    "pointwise": lambda: (
+        pointwise(torch.zeros(2, 100, 160).bfloat16(), torch.zeros(2, 100, 160), tied=False),
+        pointwise(torch.zeros(1, 1, 3).double(), torch.zeros(1, 1, 3).double(), tied=True),
+    ),
+    "batch_norm": lambda: (batch_norm(torch.zeros(2, 100, 64)), batch_norm(torch.zeros(1, 3, 5).bfloat16())),
+}
 for module in MODULES:
     module.launch = compile_only
-scan(L=100, P=192, both=False)
-scan(L=1000, P=17, both=True)
-products(sums=4, H=8, N=32, length=1024)
-products(sums=1, H=3, N=1, length=17)
-pointwise(torch.zeros(2, 100, 64), torch.zeros(2, 100, 64), tied=True)
-pointwise(torch.zeros(2, 100, 160).bfloat16(), torch.zeros(2, 100, 160), tied=False)
-pointwise(torch.zeros(1, 1, 3).double(), torch.zeros(1, 1, 3).double(), tied=True)
-batch_norm(torch.zeros(2, 100, 64))
-batch_norm(torch.zeros(1, 3, 5).bfloat16())
+GROUPS[sys.argv[1]]()

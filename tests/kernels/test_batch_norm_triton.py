@@ -31,7 +31,7 @@ def every_output(lengths, skip=True):
 
 @each_device
 @pytest.mark.parametrize("skip", [True, False])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 200), min_size=1, max_size=4), H=st.integers(1, 80), extra=st.integers(0, 9),
     seed=st.integers(0, 99),
@@ -43,7 +43,7 @@ def test_equals_reference(lengths, H, extra, seed, skip, device, dtype, toleranc
 
 @interpreted
 def test_gradcheck_in_float64():
-    inputs, lengths = problem([4, 2], 1, 2)
+    inputs, lengths = problem([3, 1], 0, 2)
     with running("triton"):
         assert torch.autograd.gradcheck(
             lambda x, weight, bias: batch_norm(x, lengths, weight, bias, 1e-5)[:2], [t.requires_grad_() for t in inputs]

@@ -4,15 +4,21 @@ One process does one of the two; `tests/conftest.py` decides. That they compile 
 """
 
 import os
+import re
 import subprocess
 import sys
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from torch.func import functional_call
 
+from longrange import kernels
 from longrange.kernels import cauchy, diagonal_scan, scan_cpu, vandermonde
+from longrange.layers import S4D, S5
+from longrange.models import ResidualBlock
 from tests.backends import agree, each_device, gpu_only, running, with_gradients
 
 
@@ -81,6 +87,21 @@ def test_vandermonde_of_a_pole_that_has_decayed_at_once(device, dtype, tolerance
     agree(lambda c, a: vandermonde(c, a, 20), inputs, device, dtype, tolerance)
 
 
+@each_device
+@pytest.mark.parametrize("layer", [S5, S4D])
+def test_a_block_of_a_model(layer, device, dtype, tolerance):
+    """All kernels of a block one after the other, on padded sequences."""
+    torch.manual_seed(0)
+    block, lengths = ResidualBlock(6, layer(6, d_state=8)).double(), torch.tensor([20, 7])
+    names, parameters = zip(*block.named_parameters(), strict=True)
+
+    def run(x, *parameters):
+        own = deepcopy(block).to(x)
+        return functional_call(own, dict(zip(names, parameters, strict=True)), (x, lengths.to(x.device)))[:, :7]
+
+    agree(run, [torch.randn(2, 20, 6).double(), *parameters], device, dtype, 10 * tolerance)
+
+
 @gpu_only
 def test_long_scan_on_a_gpu():
     A_bar, Bu, initial = scan_problem(8, 5000, 192, True)
@@ -96,29 +117,27 @@ def test_long_scan_on_a_gpu():
         assert (ours.cpu() - twin).abs().max() < 1e-4 * twin.abs().max()
 
 
-def test_every_kernel_compiles_for_a_gpu(tmp_path):
+COMPILED = {
+    "scan": "scan_triton: _walk _backward",
+    "products": "cauchy_triton: _forward _backward; vandermonde_triton: _powers _forward _backward",
+    "pointwise": "pointwise_triton: _gelu _gelu_backward _gated _gated_backward _add_scaled_backward",
+    "batch_norm": "batch_norm_triton: _moments _merge _affine _add_up _combine",
+}
+
+
+@pytest.mark.parametrize("group", COMPILED)
+def test_every_kernel_compiles_for_a_gpu(group, tmp_path):
     triton = find_spec("triton")
     if triton is None or not Path(triton.origin).with_name("backends").joinpath("nvidia/bin/ptxas").exists():
         pytest.skip("Triton and the assembler that comes with it are not installed")
     script = Path(__file__).with_name("compile_triton.py")
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, group], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {
-        "scan_triton._walk",
-        "scan_triton._backward",
-        "cauchy_triton._forward",
-        "cauchy_triton._backward",
-        "vandermonde_triton._powers",
-        "vandermonde_triton._forward",
-        "vandermonde_triton._backward",
-        "pointwise_triton._gelu",
-        "pointwise_triton._gelu_backward",
-        "pointwise_triton._gated",
-        "pointwise_triton._gated_backward",
-        "pointwise_triton._add_scaled_backward",
-        "batch_norm_triton._moments",
-        "batch_norm_triton._affine",
-        "batch_norm_triton._add_up",
-        "batch_norm_triton._combine",
-    }
+    modules = (part.split(":") for part in COMPILED[group].split("; "))
+    assert set(done.stdout.split()) == {f"{module}.{name}" for module, names in modules for name in names.split()}
+
+
+def test_every_kernel_is_in_a_group():
+    files = Path(kernels.__file__).parent.glob("*_triton.py")
+    assert {file.stem for file in files} == set(re.findall(r"\w+_triton", " ".join(COMPILED.values())))

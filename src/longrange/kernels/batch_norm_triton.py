@@ -2,7 +2,7 @@
 
 As on the CPU two passes over memory forward (moments, then the map) and two backward (sums, then the gradient); padded
 steps are written as zeros and not read. x and the gradients may be of any precision; statistics and sums are in
-float32, or float64 where x is. Each program leaves the sums of its tile, which torch merges in a fixed order: results
+float32, or float64 where x is. Each program leaves the sums of its tile, which are merged in a fixed order: results
 repeat bit by bit.
 """
 
@@ -13,17 +13,18 @@ from torch import Tensor
 from longrange.kernels.triton_tools import launch, load_wide, tile, tiling, wide_dtype
 
 _ELEMENTS = 4096  # of a tile: 32 per thread, and sums are a 64th of what is summed
+_MERGED = {"ROWS": 512, "FEATURES": 8}  # a tile of the merge: a few features, so that even 64 make several programs
 
 
 def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over the valid steps, (H,) each, of x, (B, L, H), with lengths (B,)."""
     means, squares = _sums(x), _sums(x)
-    counts = means.new_empty(len(means), 1)
+    counts = means.new_empty(len(means))
     _launch(_moments, x, x.contiguous(), lengths, means, squares, counts)
-    count = counts.sum()
-    share = counts / count
-    mean = (share * means).sum(0)
-    return mean, squares.sum(0) / count + (share * (means - mean).square()).sum(0)
+    mean, variance = means.new_empty(2, x.shape[-1])
+    grid = (triton.cdiv(len(mean), _MERGED["FEATURES"]),)
+    launch(_merge, grid, means, squares, counts, mean, variance, len(means), len(mean), **_MERGED)
+    return mean, variance
 
 
 def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -73,6 +74,32 @@ def _moments(x, lengths, means, squares, counts, L, H, STEPS: tl.constexpr, FEAT
     tl.store(means + part * H + n, mean[None, :], mask=n < H)
     tl.store(squares + part * H + n, tl.sum(off * off, 0)[None, :], mask=n < H)
     tl.store(counts + part, count)  # the same from all blocks of features
+
+
+@triton.jit
+def _merge(
+    means, squares, counts, mean, variance, rows, H,
+    ROWS: tl.constexpr, FEATURES: tl.constexpr,
+):  # fmt: skip
+    """Mean and variance of all tiles together; the sum of squares is taken about the mean, so nothing cancels."""
+    n = tl.program_id(0) * FEATURES + tl.arange(0, FEATURES)[None, :]
+    number = tl.zeros((ROWS, 1), dtype=means.dtype.element_ty)
+    total = tl.zeros((ROWS, FEATURES), dtype=means.dtype.element_ty)
+    for low in range(0, rows, ROWS):
+        row = low + tl.arange(0, ROWS)[:, None].to(tl.int64)
+        count = tl.load(counts + row, mask=row < rows, other=0.0)
+        number += count
+        total += count * tl.load(means + row * H + n, mask=(row < rows) & (n < H), other=0.0)
+    center = tl.sum(total, 0)[None, :] / tl.sum(number)
+    total = tl.zeros((ROWS, FEATURES), dtype=means.dtype.element_ty)
+    for low in range(0, rows, ROWS):
+        row = low + tl.arange(0, ROWS)[:, None].to(tl.int64)
+        at, mask = row * H + n, (row < rows) & (n < H)
+        off = tl.load(means + at, mask=mask, other=0.0) - center
+        total += tl.load(squares + at, mask=mask, other=0.0)
+        total += tl.load(counts + row, mask=row < rows, other=0.0) * off * off
+    tl.store(mean + n, center, mask=n < H)
+    tl.store(variance + n, tl.sum(total, 0)[None, :] / tl.sum(number), mask=n < H)
 
 
 @triton.jit

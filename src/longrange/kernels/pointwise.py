@@ -148,7 +148,8 @@ class _AddScaled(torch.autograd.Function):
     def forward(ctx, y, D, u, kernels):
         ctx.save_for_backward(D, u)
         ctx.kernels = kernels
-        return torch.addcmul(y, D, u)
+        with torch.autocast(y.device.type, enabled=False):  # it would first copy y to the wider precision
+            return torch.addcmul(y, D, u)
 
     @staticmethod
     @once_differentiable

@@ -49,8 +49,11 @@ def load_wide(pointer, mask):
 
 @triton.jit
 def tile(L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
-    """Of a program over (B, L, H): its sequence and its row of partial sums (int64: offsets may pass 2^31), its steps
-    (STEPS, 1) and its features (1, FEATURES). Neighbours in the launch order are neighbours in memory."""
+    """What a program computes of (B, L, H); neighbours in the launch order are neighbours in memory.
+
+    Gives its sequence and its row of partial sums (int64: offsets may pass 2^31), its steps, (STEPS, 1), and its
+    features, (1, FEATURES).
+    """
     blocks, chunks = tl.cdiv(H, FEATURES), tl.cdiv(L, STEPS)
     row = tl.program_id(0) // blocks
     step = (row % chunks) * STEPS + tl.arange(0, STEPS)[:, None]
