@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 _FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
+_WIDTH = 140  # of the table in a file or a pipe
 _LEAST_SHARE = 0.005  # of the step: smaller parts share a bar
 
 Row = dict[str, Any]
@@ -38,7 +39,8 @@ def write_report(folder: Path, summary: dict[str, Any], rows: list[Row]) -> dict
         table.writeheader()
         table.writerows(rows)
     draw(path.with_suffix(".png"), summary, rows)
-    Console(stderr=True).print(printed(summary, rows))
+    console = Console(stderr=True)
+    (console if console.is_terminal else Console(stderr=True, width=_WIDTH)).print(printed(summary, rows))
     return {**summary, "parts": str(path)}
 
 
