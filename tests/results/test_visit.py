@@ -48,7 +48,11 @@ with open(sys.argv[2], "a") as table:
     print("row of", open(sys.argv[1]).read(), file=table)
 """
 TESTS = "import pytest\n\n@pytest.mark.gpu\ndef test_it():\n    pass\n\ndef test_other():\n    assert False\n"
-SMALL = ["profile.experiments=[listops/s5,text/s5]", "profile.precisions=[32-true]", "peers.tasks=[listops]"]
+SMALL = [
+    "profile.experiments=[listops/s5,text/s5]",
+    "profile.precisions=[32-true]",
+    "peers.experiments.s5=[listops/s5]",
+]
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_chosen_parts_alone(repository, tmp_path):
 
 
 def test_what_is_out_of_time_is_for_the_next_visit(repository, tmp_path):
-    code, states = come(repository, tmp_path / "out", "only=[processes,tests]", "parts.tests=60")
+    code, states = come(repository, tmp_path / "out", "only=[processes,tests]", "parts.tests=0")
     assert (code, states["tests"]) == (75, ("not run", "no time was left"))
     code, states = come(repository, tmp_path / "out", "only=[processes,tests]")
     assert (code, states["tests"]) == (0, ("passed", ""))

@@ -101,9 +101,9 @@ class Errands:
         own = [f"benchmark.python={self.cfg.peers.python}"] if self.cfg.peers.python else []
         for layer in ("s5", "s4"):
             checkout = self.cfg.peers[layer]
-            for task in self.cfg.peers.tasks if checkout else ():
-                command = self._benchmark("peers", f"{task}/{layer}", f"benchmark.{layer}={checkout}", *own)
-                yield Errand("peers", f"peers {task}/{layer}", command)
+            for experiment in self.cfg.peers.experiments[layer] if checkout else ():
+                command = self._benchmark("peers", experiment, f"benchmark.{layer}={checkout}", *own)
+                yield Errand("peers", f"peers {experiment}", command)
             if not checkout:
                 yield Errand("peers", f"peers {layer}", why=f"no peers.{layer}=<checkout> is given")
 

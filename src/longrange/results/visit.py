@@ -112,8 +112,8 @@ class Visit:
     def _outcome(self, errand: Errand) -> Outcome:
         if not errand.command:
             return Outcome(errand.label, "not run", errand.why)
-        limit_s = self._seconds_for(errand.part)
-        if limit_s <= self.cfg.grace_s:
+        limit_s, grace_s = self._seconds_for(errand.part), self.cfg.grace_s if errand.part == "training" else 0
+        if limit_s <= grace_s:
             return Outcome(errand.label, "not run", NO_TIME)
         log, began = self.logs / f"{re.sub(r'[^a-z0-9]+', '-', errand.label)}.log", monotonic()
         self._say(f"{errand.label}, {duration(limit_s)} at most; log: {log}")
@@ -124,10 +124,10 @@ class Visit:
                 self.environment,
                 lambda line: status.update(Text(line.strip()[: self.console.width - 4])),
                 limit_s,
-                self.cfg.grace_s,
+                grace_s,
             )
         seconds = round(monotonic() - began, 1)
-        state, why = _state(code, lines, late=seconds >= limit_s - self.cfg.grace_s)
+        state, why = _state(code, lines, late=seconds >= limit_s - grace_s)
         self._say(f"      {state} after {duration(seconds)}{why and ': ' + why}")
         return Outcome(errand.label, state, why, seconds, str(log), self.code)
 
