@@ -44,6 +44,20 @@ def test_profiles_become_tables(tmp_path):
     assert "| image/s5 | 4 | cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
 
 
+def test_trainings_in_two_precisions_become_a_row(tmp_path):
+    kinds = {"float32": {"final_loss": 1.5, "step_s": 0.1}, "bf16": {"final_loss": 1.51234, "step_s": 0.05}}
+    noise = {"distance": 0.01, "noise": 0.02, "ratio": 0.5, "as_far": 7, "splits": 10, "within_noise": True}
+    same = STEP | {"seeds": [0, 1, 2], "steps": 500}
+    diverged = {"bf16": {"final_loss": None, "step_s": None}, "distance": None, "ratio": None, "within_noise": False}
+    (tmp_path / "precision").mkdir()
+    for name, own in {"a": {}, "b": {**diverged, "as_far": 0}}.items():
+        (tmp_path / "precision" / f"{name}.json").write_text(json.dumps(same | kinds | noise | own))
+    shown = made_tables(tmp_path)["precision"]
+    start = "| image/s5 | 4 | cpu, 2 threads | 3 | 500 | 1.5000 |"
+    assert f"{start} 1.5123 | 0.0100 | 0.0200 | 0.50 | 7 of 10 | yes | 100.0 | 50.0 |" in shown
+    assert f"{start} - | - | 0.0200 | - | 0 of 10 | no | 100.0 | - |" in shown
+
+
 def test_shared_steps_and_their_estimate_become_tables(tmp_path):
     keep = {"experiment": "pathx/s5", "device": "cpu", "threads": 1, "gradient_bytes": 2_800_000, "batch_size": 2}
     shared = {"processes": 2, "step_s": 1.5, "speedup": 1.8, "efficiency": 0.9, "gradient_s": 0.004}

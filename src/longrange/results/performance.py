@@ -60,12 +60,16 @@ def filled(text: str, tables: dict[str, str], page: str) -> str:
 
 def made_tables(results: Path) -> dict[str, str]:
     """Every table by its name; `NOTHING` where there is no measurement."""
-    profiles = [json.loads(path.read_text()) for path in sorted((results / "profile").glob("*.json"))]
+    profiles, trainings = (
+        [json.loads(path.read_text()) for path in sorted((results / folder).glob("*.json"))]
+        for folder in ("profile", "precision")
+    )
     return {
         "peers": _peers(_read(results / "peers" / "rows.csv")),
         "steps": _steps(profiles),
         "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
         "bf16": _bf16(profiles),
+        "precision": _precision(trainings),
         "growth": _growth(_read(results / "scaling" / "rows.csv")),
         "processes": _processes(_read(results / "processes" / "rows.csv")),
         "estimate": _estimate(_read(results / "processes" / "estimate.csv")),
@@ -138,6 +142,36 @@ def _bf16(profiles: Rows) -> str:
         for s, half in pairs
     ]
     return _grid(["experiment", "batch", "device", "float32, ms", "bf16, ms", "times as fast"], rows)
+
+
+def _precision(trainings: Rows) -> str:
+    """Losses at the end of the curves, their distance, and the verdict; a figure that no training reached is "-"."""
+    head = [
+        "experiment",
+        "batch",
+        "device",
+        "seeds",
+        "steps",
+        "float32, loss",
+        "bf16, loss",
+        "distance",
+        "noise",
+        "ratio",
+    ]
+    head += ["splits as far", "within noise", "float32, ms", "bf16, ms"]
+    body = []
+    for each in trainings:
+        figures = [*(each[kind]["final_loss"] for kind in ("float32", "bf16")), each["distance"], each["noise"]]
+        body.append(
+            [
+                *(_what(each), each["batch_size"], _device(each), len(each["seeds"]), each["steps"]),
+                *("-" if figure is None else f"{figure:.4f}" for figure in figures),
+                "-" if each["ratio"] is None else f"{each['ratio']:.2f}",
+                *(f"{each['as_far']} of {each['splits']}", "yes" if each["within_noise"] else "no"),
+                *("-" if each[kind]["step_s"] is None else _ms(each[kind]["step_s"]) for kind in ("float32", "bf16")),
+            ]
+        )
+    return _grid(head, body)
 
 
 def _growth(rows: Rows) -> str:

@@ -1,0 +1,71 @@
+"""Trainings in two precisions as a picture: the curves, and the distance of their means beside the noise of seeds."""
+
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from longrange.results.precision_noise import noise_along
+
+_COLOURS = {"float32": "#1f5fa8", "bf16": "#d1495b"}
+_NOISE = "#9aa7b5"
+
+
+def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> bytes:
+    """Draw the curves, a thin line for each seed and a thick one for their mean, and below the distance of the means.
+
+    Args:
+        summary: of the trainings, see `precision`.
+        curves: float32 and bf16, each (n, points), smoothed.
+    Returns:
+        A PNG file.
+    """
+    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.3])
+    steps = np.arange(summary["window"], summary["steps"] + 1)
+    _curves(above, steps, curves)
+    _distance(below, steps, curves)
+    above.set_title(_title(summary), loc="left", fontsize=10)
+    below.set_xlabel(f"optimizer step; each point is the mean of the last {summary['window']}", fontsize=9)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    return content.getvalue()
+
+
+def _curves(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
+    for kind, own in curves.items():
+        axes.plot(steps, own.T, color=_COLOURS[kind], linewidth=0.7, alpha=0.45)
+    for kind, own in curves.items():
+        dashes = "-" if kind == "float32" else (0, (4, 2))  # where both are one line, both are seen
+        axes.plot(steps, own.mean(0), color=_COLOURS[kind], linewidth=2.2, linestyle=dashes, label=f"{kind}, mean")
+    axes.plot([], [], color="#777777", linewidth=0.7, label="one seed")
+    axes.set_ylabel("training loss", fontsize=9)
+    _style(axes)
+
+
+def _distance(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
+    noise = noise_along(curves["float32"])
+    axes.fill_between(steps, -noise, noise, color=_NOISE, alpha=0.35, linewidth=0, label="± noise of seeds")
+    difference = curves["bf16"].mean(0) - curves["float32"].mean(0)
+    axes.plot(steps, difference, color=_COLOURS["bf16"], linewidth=1.4, label="bf16 minus float32, means")
+    axes.axhline(0, color="#555555", linewidth=0.6)
+    axes.set_ylabel("difference", fontsize=9)
+    _style(axes)
+
+
+def _style(axes: Axes) -> None:
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="best", ncols=3)
+
+
+def _title(summary: dict[str, Any]) -> str:
+    what = summary["experiment"] or f"{summary['task']}, {summary['model']}"
+    where = f"{summary['device']}, {summary['threads']} threads" if summary["device"] == "cpu" else summary["device"]
+    verdict = "within" if summary["within_noise"] else "beyond"
+    return f"{what} (batch {summary['batch_size']}, {where}): {len(summary['seeds'])} seeds each, {verdict} noise"
