@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,7 @@ if not checkpoint.exists():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("half")
+    print("waiting")
     time.sleep(60)
 (last / "result.json").write_text(checkpoint.read_text())
 """
@@ -120,6 +123,22 @@ def test_what_is_out_of_time_is_for_the_next_visit(repository, tmp_path):
     assert (code, states["tests"]) == (75, ("not run", "no time was left"))
     code, states = come(repository, tmp_path / "out", "only=[processes,tests]")
     assert (code, states["tests"]) == (0, ("passed", ""))
+
+
+def test_after_an_interrupt_nothing_more_is_begun(repository, tmp_path):
+    def interrupt():
+        log = tmp_path / "out/measure/logs/training-listops-s5-seed-0.log"
+        while not (log.exists() and "waiting" in log.read_text()):
+            threading.Event().wait(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt, daemon=True)
+    sender.start()
+    code, states = come(repository, tmp_path / "out", "only=[training]")
+    sender.join()
+    assert code == 130
+    assert list(states.values()) == [("interrupted", ""), ("not run", "interrupted before it")]
+    assert (tmp_path / "out/visit/last.ckpt").exists()
 
 
 def test_large_files_are_left_and_named(repository, tmp_path):

@@ -28,7 +28,7 @@ from longrange.results.table_files import write_whole
 
 REPORT = "visit.json"
 AGAIN = 75  # the exit code of a training that is stopped: start the same command again
-NO_TIME = "no time was left"
+NO_TIME, INTERRUPTED = "no time was left", "interrupted before it"
 COLOURS = {"passed": "green", "failed": "red", "stopped": "yellow", "interrupted": "yellow", "not run": "dim"}
 
 
@@ -80,14 +80,15 @@ class Visit:
     def run(self) -> None:
         """Do what has not passed before; after an interrupt nothing more."""
         self._unpack()
+        interrupted = False
         for errand in self.errands:
             if errand.label in self.outcomes and self.outcomes[errand.label].state == "passed":
                 self._say(f"{errand.label}: passed before")
                 continue
-            self.outcomes[errand.label] = self._outcome(errand)
+            outcome = Outcome(errand.label, "not run", INTERRUPTED) if interrupted else self._outcome(errand)
+            interrupted = interrupted or outcome.state == "interrupted"
+            self.outcomes[errand.label] = outcome
             self._pack()
-            if self.outcomes[errand.label].state == "interrupted":
-                break
 
     def exit_code(self) -> int:
         """0 where all is done, 130 after an interrupt, 1 after a failure, 75 where time was short."""
@@ -196,7 +197,7 @@ def passed_before(report: Path) -> dict[str, Outcome]:
 def _state(code: int | None, lines: list[str], *, late: bool) -> tuple[str, str]:
     """Of a command that has ended, and why."""
     if code is None:
-        return "interrupted", "interrupted"
+        return "interrupted", ""
     if code == 0:
         return "passed", ""
     return ("stopped", "its time was up") if late or code == AGAIN else ("failed", reason(code, lines))
