@@ -54,8 +54,8 @@ def test_trainings_in_two_precisions_become_a_row(tmp_path):
         (tmp_path / "precision" / f"{name}.json").write_text(json.dumps(same | kinds | noise | own))
     shown = made_tables(tmp_path)["precision"]
     start = "| image/s5 | 4 | cpu, 2 threads | 3 | 500 | 1.5000 |"
-    assert f"{start} 1.5123 | 0.0100 | 0.0200 | 0.50 | 7 of 10 | yes | 100.0 | 50.0 |" in shown
-    assert f"{start} - | - | 0.0200 | - | 0 of 10 | no | 100.0 | - |" in shown
+    assert f"{start} 1.5123 | 0.01 | 0.02 | 0.5 | 7 of 10 | yes | 100.0 | 50.0 |" in shown
+    assert f"{start} - | - | 0.02 | - | 0 of 10 | no | 100.0 | - |" in shown
 
 
 def test_shared_steps_and_their_estimate_become_tables(tmp_path):

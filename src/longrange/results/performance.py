@@ -159,19 +159,21 @@ def _precision(trainings: Rows) -> str:
         "ratio",
     ]
     head += ["splits as far", "within noise", "float32, ms", "bf16, ms"]
-    body = []
-    for each in trainings:
-        figures = [*(each[kind]["final_loss"] for kind in ("float32", "bf16")), each["distance"], each["noise"]]
-        body.append(
-            [
-                *(_what(each), each["batch_size"], _device(each), len(each["seeds"]), each["steps"]),
-                *("-" if figure is None else f"{figure:.4f}" for figure in figures),
-                "-" if each["ratio"] is None else f"{each['ratio']:.2f}",
-                *(f"{each['as_far']} of {each['splits']}", "yes" if each["within_noise"] else "no"),
-                *("-" if each[kind]["step_s"] is None else _ms(each[kind]["step_s"]) for kind in ("float32", "bf16")),
-            ]
-        )
+    body = [
+        [
+            *(_what(each), each["batch_size"], _device(each), len(each["seeds"]), each["steps"]),
+            *(_shown(each[kind]["final_loss"], ".4f") for kind in ("float32", "bf16")),
+            *(_shown(each[key], ".2g") for key in ("distance", "noise", "ratio")),
+            *(f"{each['as_far']} of {each['splits']}", "yes" if each["within_noise"] else "no"),
+            *(_shown(each[kind]["step_s"], ".1f", 1e3) for kind in ("float32", "bf16")),
+        ]
+        for each in trainings
+    ]
     return _grid(head, body)
+
+
+def _shown(figure: float | None, form: str, unit: float = 1.0) -> str:
+    return "-" if figure is None else f"{figure * unit:{form}}"
 
 
 def _growth(rows: Rows) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from longrange.results.precision_noise import noise_along
 
 _COLOURS = {"float32": "#1f5fa8", "bf16": "#d1495b"}
+_DASHES = {"float32": "-", "bf16": (0, (4, 2))}  # where both are one line, both are seen
 _NOISE = "#9aa7b5"
 
 
@@ -38,11 +39,11 @@ def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> by
 
 def _curves(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
     for kind, own in curves.items():
-        axes.plot(steps, own.T, color=_COLOURS[kind], linewidth=0.7, alpha=0.45)
+        axes.plot(steps, own.T, color=_COLOURS[kind], linewidth=0.9, linestyle=_DASHES[kind], alpha=0.5)
     for kind, own in curves.items():
-        dashes = "-" if kind == "float32" else (0, (4, 2))  # where both are one line, both are seen
-        axes.plot(steps, own.mean(0), color=_COLOURS[kind], linewidth=2.2, linestyle=dashes, label=f"{kind}, mean")
-    axes.plot([], [], color="#777777", linewidth=0.7, label="one seed")
+        mean = {"color": _COLOURS[kind], "linewidth": 2.4, "linestyle": _DASHES[kind], "label": f"{kind}, mean"}
+        axes.plot(steps, own.mean(0), **mean)
+    axes.plot([], [], color="#777777", linewidth=0.9, label="one seed")
     axes.set_ylabel("training loss", fontsize=9)
     _style(axes)
 
@@ -51,9 +52,10 @@ def _distance(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> N
     noise = noise_along(curves["float32"])
     axes.fill_between(steps, -noise, noise, color=_NOISE, alpha=0.35, linewidth=0, label="± noise of seeds")
     difference = curves["bf16"].mean(0) - curves["float32"].mean(0)
-    axes.plot(steps, difference, color=_COLOURS["bf16"], linewidth=1.4, label="bf16 minus float32, means")
     axes.axhline(0, color="#555555", linewidth=0.6)
+    axes.plot(steps, difference, color=_COLOURS["bf16"], linewidth=1.4, label="bf16 minus float32, means")
     axes.set_ylabel("difference", fontsize=9)
+    axes.margins(y=0.35)  # room for the legend
     _style(axes)
 
 
