@@ -8,7 +8,7 @@ import pytest
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
-from longrange.results.peers import COLUMNS, figures, keep_row, peers, steps_in_turn
+from longrange.results.peers import COLUMNS, OURS, figures, keep_row, peers, steps_in_turn
 from longrange.training.peers.process import worker
 from tests.paths import ROOT
 
@@ -66,13 +66,17 @@ def test_medians_and_the_last_peaks_count():
     assert (report["ours_peak_memory_bytes"], report["peer_peak_memory_bytes"]) == (7, 9)
 
 
-def test_a_step_of_ours_beside_one_of_a_checkout(tmp_path, checkout, capsys):
+@pytest.mark.parametrize("ours", [STUB, pytest.param(OURS, marks=pytest.mark.slow)], ids=["stub", "ours"])
+def test_a_step_of_ours_beside_one_of_a_checkout(ours, tmp_path, checkout, capsys, monkeypatch):
+    monkeypatch.setattr("longrange.results.peers.OURS", ours)
     cfg = compose("benchmark", [*SMALL, "data.batch_size=5"])
     row = peers(cfg, **OPTIONS | {"s4": str(checkout)}, folder=str(tmp_path))
     assert (row["experiment"], row["batch_size"], row["length"]) == ("listops_short/s4", 3, 64)
-    assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"], rel=0.1, abs=0.02)
-    assert row["ours_samples_per_s"] == pytest.approx(3 / row["ours_s"], rel=0.1)
-    assert min(row["ours_peak_memory_bytes"], row["peer_peak_memory_bytes"]) > 2**26
+    assert row["peer_samples_per_s"] == pytest.approx(3 / row["peer_s"], rel=0.1)
+    assert row["peer_peak_memory_bytes"] > 2**26
+    assert row["ours_parameters"] == (3 if ours is STUB else 3034)
+    blocks, table, final_norm, head = 2 * (8 * 8 + 8 + 2 * 8), 18 * 8, 2 * 8, 8 * 10 + 10
+    assert row["peer_parameters"] == blocks + table + final_norm + head
     assert (row["peer"], row["peer_commit"]) == ("state-spaces/s4", "unknown")
     assert row["peer_versions"].endswith(", pykeops")
     assert rows_of(tmp_path) == [{name: str(row[name]) for name in COLUMNS}]

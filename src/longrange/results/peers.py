@@ -36,6 +36,7 @@ COLUMNS = (
     *("ours_parameters", "peer_parameters", "rounds", "threads"),
     *("longrange", "commit", "versions", "peer", "peer_commit", "peer_versions", "date"),
 )
+OURS = (sys.executable, "-m", "longrange.training.peers.ours")  # the program of our side
 _DEVICES = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu"}
 
 
@@ -161,8 +162,7 @@ def _sized(cfg: DictConfig, cpu_batch: Mapping[str, int]) -> DictConfig:
 
 
 def _our_worker(device: str) -> AbstractContextManager[Worker]:
-    command = [sys.executable, "-m", "longrange.training.peers.ours"]
-    return worker("ours", command, _environment(device), "benchmark=step runs it alone")
+    return worker("ours", OURS, _environment(device), "benchmark=step runs it alone")
 
 
 def _peer_worker(peer: Peer, checkout: Path, python: str, device: str) -> AbstractContextManager[Worker]:
