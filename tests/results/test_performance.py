@@ -86,7 +86,7 @@ def test_ours_stands_beside_a_peer(tmp_path):
     row = {
         **{"experiment": "listops/s5", "ratio": "2.5", "ours_s": "0.2", "peer_s": "0.5", "batch_size": "4"},
         **{"ours_peak_memory_bytes": 2**29, "peer_peak_memory_bytes": 2**30, "precision": "32-true", "device": "a cpu"},
-        **{"peer": "lindermanlab/S5", "peer_commit": "3c18fdb6b064", "peer_versions": "jax 0.10.2"},
+        **{"peer": "lindermanlab/S5", "peer_commit": "3c18fdb", "peer_versions": "jax 0.10.2"},
         **{"versions": "torch 2.13.0", "date": "2026-11-26"},
     }
     (tmp_path / "peers").mkdir()

@@ -19,9 +19,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+import longrange
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
-from longrange.results.record import commit, hardware
+from longrange.results.record import hardware
 from longrange.results.table_files import write_whole
 from longrange.training.build import build
 from longrange.training.peers import alone
@@ -36,6 +37,7 @@ COLUMNS = (
     *("ours_parameters", "peer_parameters", "rounds", "threads"),
     *("longrange", "commit", "versions", "peer", "peer_commit", "peer_versions", "date"),
 )
+ROOT = Path(longrange.__file__).resolve().parents[2]  # of our own checkout
 OURS = (sys.executable, "-m", "longrange.training.peers.ours")  # the program of our side
 _DEVICES = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu"}
 
@@ -88,8 +90,14 @@ def peers(
         **figures(taken, data.batch_size),
         **{"ours_first_s": round(facts["first_s"], 2), "peer_first_s": round(peer_facts["first_s"], 2)},
         **{"ours_parameters": facts["n_parameters"], "peer_parameters": peer_facts["n_parameters"]},
-        **{"rounds": rounds, "threads": facts["threads"], "longrange": facts["longrange"], "commit": commit()},
-        **{"versions": facts["versions"], "peer": peer.repository, "peer_commit": _commit_of(checkout)},
+        **{
+            "rounds": rounds,
+            "threads": facts["threads"],
+            "longrange": facts["longrange"],
+            "versions": facts["versions"],
+        },
+        **{"commit": commit_of(ROOT, "src", "configs"), "peer": peer.repository},
+        **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
         **{"peer_versions": peer_facts["versions"], "date": datetime.now(UTC).date().isoformat()},
     }
     keep_row(Path(folder) / "rows.csv", row)
@@ -201,13 +209,24 @@ def _device_name(facts: dict[str, Any]) -> str:
     return f"{hardware()['cpu']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
 
 
-def _commit_of(checkout: Path) -> str:
-    """The first digits of a checkout's commit; "unknown" where it is no repository, as an unpacked archive is."""
-    command = ["git", f"--git-dir={checkout / '.git'}", "rev-parse", "--short=12", "HEAD"]
+def commit_of(checkout: Path, *folders: str) -> str:
+    """The first digits of a checkout's commit, and whether files in some of its folders differ from it.
+
+    Args:
+        checkout: its root.
+        folders: those that hold what was run; results that are written beside them change nothing.
+    Returns:
+        E.g. "3f2a1b4c5d6e-dirty"; "unknown" where the root is no repository, as an unpacked archive is not.
+    """
+    git = ["git", f"--git-dir={checkout / '.git'}", f"--work-tree={checkout}"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        head, changes = (
+            subprocess.run([*git, *what], cwd=checkout, capture_output=True, text=True, check=True).stdout.strip()
+            for what in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", *folders])
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return f"{head}{'-dirty' if changes else ''}"
 
 
 def _say(line: str) -> None:

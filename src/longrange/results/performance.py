@@ -88,7 +88,7 @@ def _peers(rows: Rows) -> str:
         [
             *(row["experiment"], row["ratio"], _ms(float(row["ours_s"])), _ms(float(row["peer_s"]))),
             *(f"{int(row[f'{side}_peak_memory_bytes']) / 2**20:.0f}" for side in ("ours", "peer")),
-            *(row["batch_size"], row["precision"], row["device"], f"{row['peer']} at {row['peer_commit'][:7]}"),
+            *(row["batch_size"], row["precision"], row["device"], f"{row['peer']} at {row['peer_commit']}"),
             *(row["peer_versions"], row["versions"], row["date"]),
         ]
         for row in rows
