@@ -90,13 +90,8 @@ def peers(
         **figures(taken, data.batch_size),
         **{"ours_first_s": round(facts["first_s"], 2), "peer_first_s": round(peer_facts["first_s"], 2)},
         **{"ours_parameters": facts["n_parameters"], "peer_parameters": peer_facts["n_parameters"]},
-        **{
-            "rounds": rounds,
-            "threads": facts["threads"],
-            "longrange": facts["longrange"],
-            "versions": facts["versions"],
-        },
-        **{"commit": commit_of(ROOT, "src", "configs"), "peer": peer.repository},
+        **{key: facts[key] for key in ("threads", "longrange", "versions")},
+        **{"rounds": rounds, "commit": commit_of(ROOT, "src", "configs"), "peer": peer.repository},
         **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
         **{"peer_versions": peer_facts["versions"], "date": datetime.now(UTC).date().isoformat()},
     }
