@@ -20,7 +20,7 @@ from longrange.results.record import build_record
 from longrange.training import train
 from longrange.training.pretrain_task import PretrainingTask
 
-EPOCHS = 4
+EPOCHS = 5
 FAST = ["optimizer.lr=0.03", "optimizer.ssm_lr=0.01", "pretrain.scheduler.warmup_epochs=0", f"pretrain.epochs={EPOCHS}"]
 MASKED = ["pretrain=masked", "pretrain.objective.ratio=0.3", *FAST]
 CAUSAL = ["pretrain=causal", "model.layer.bidirectional=false", *FAST]
@@ -227,7 +227,7 @@ def test_the_stage_has_lines_and_names_of_its_own(tmp_path, caplog):
         train(toy_config(tmp_path, *MASKED, "logger=tensorboard"))
     lines = [record.message for record in caplog.records]
     stage = [line for line in lines if line.startswith("pretraining epoch ")]
-    assert [line.split()[2] for line in stage] == ["1/4", "2/4", "3/4", "4/4"]
+    assert [line.split()[2] for line in stage] == [f"{epoch + 1}/{EPOCHS}" for epoch in range(EPOCHS)]
     assert all("val/loss" in line and "pretraining ends in 0:00:" in line for line in stage)
     assert sum(line.startswith("epoch ") for line in lines) == 2
     events = EventAccumulator(str(tmp_path / "tensorboard"))

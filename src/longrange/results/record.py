@@ -53,13 +53,19 @@ def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
         "seed": cfg.seed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **git_state(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": versions(),
         "hardware": hardware(),
         **measured,
         "epochs": len(outcome.history),
         "config": OmegaConf.to_container(cfg, resolve=True),
         "confusion": confusion,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that results depend on; torch's says what it was built for, e.g. "2.13.0+cpu"."""
+    installed = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}
 
 
 def git_state() -> dict[str, str | bool | None]:
