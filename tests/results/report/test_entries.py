@@ -100,7 +100,7 @@ def test_a_broken_or_foreign_record_is_listed_with_its_reason(outputs, add_run, 
 def test_deep_settings_are_listed_too(outputs, add_run):
     folder = add_run()
     text = (folder / "result.json").read_text()
-    depth = sys.getrecursionlimit()  # from Python 3.12 on json goes deeper, and what walks through the settings does not
+    depth = sys.getrecursionlimit()  # from Python 3.12 on json goes deeper; what walks through the settings does not
     (folder / "result.json").write_text(text.replace('"d_model": 64', '"d": ' + '{"d": ' * depth + "1" + "}" * depth))
     entries, unreadable = find(outputs)
     assert not entries
