@@ -15,6 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from time import sleep
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -39,6 +40,7 @@ COLUMNS = (
 )
 ROOT = Path(longrange.__file__).resolve().parents[2]  # of our own checkout
 OURS = (sys.executable, "-m", "longrange.training.peers.ours")  # the program of our side
+_REST = 0.1  # seconds before a step: idle threads spin for some milliseconds before they sleep
 _DEVICES = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu"}
 
 
@@ -118,11 +120,17 @@ def steps_in_turn(ours: Worker, theirs: Worker, warmup: int, rounds: int) -> lis
     """
     taken = []
     for number in range(1 - warmup, rounds + 1):
-        taken.append([each.ask({}) for each in (ours, theirs)])
+        taken.append([_step(each) for each in (ours, theirs)])
         seconds, peer_seconds = (answer["step_s"] for answer in taken[-1])
         name = f"round {number} of {rounds}" if number > 0 else "warm-up"
         _say(f"{name}: {ours.name} {seconds:.3f} s, {theirs.name} {peer_seconds:.3f} s")
     return taken[warmup:]
+
+
+def _step(process: Worker) -> dict[str, Any]:
+    """A step, once the threads of the other have gone to sleep."""
+    sleep(_REST)
+    return process.ask({})
 
 
 def figures(taken: list[list[dict[str, Any]]], batch_size: int) -> dict[str, Any]:
@@ -178,11 +186,10 @@ def _peer_worker(peer: Peer, checkout: Path, python: str, device: str) -> Abstra
 
 
 def _environment(device: str) -> dict[str, str]:
-    """Equal threads for both, which sleep while the other works; JAX on the device of the trainer."""
+    """Equal threads for both; JAX on the device of the trainer."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(hardware()["cores"]),  # as many as JAX takes, which has no such setting
-        "OMP_WAIT_POLICY": "passive",
         "JAX_PLATFORMS": "cuda" if device == "gpu" else "cpu",
         "JAX_TRACEBACK_FILTERING": "off",  # else the last line is a note of its own
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leaves room for the other
