@@ -2,6 +2,7 @@
 
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
+from longrange.kernels.convolution import causal_convolution, two_sided_convolution
 from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
@@ -15,6 +16,7 @@ __all__ = [
     "add_scaled",
     "batch_norm",
     "cauchy",
+    "causal_convolution",
     "diagonal_scan",
     "dplr_transform",
     "feature_scan",
@@ -24,6 +26,7 @@ __all__ = [
     "linear",
     "parts",
     "scan_is_faster",
+    "two_sided_convolution",
     "valid_steps",
     "vandermonde",
     "zero_padding",

@@ -12,10 +12,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import scan_is_faster, zero_padding
+from longrange.kernels import causal_convolution, scan_is_faster, two_sided_convolution, zero_padding
 from longrange.layers.base import SequenceLayer
 from longrange.layers.recurrence import FeatureRecurrence
-from longrange.ssm import causal_convolution, two_sided_convolution
 
 
 class ConvolutionLayer(SequenceLayer):

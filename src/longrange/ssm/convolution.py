@@ -22,9 +22,7 @@ def causal_convolution(u: Tensor, K: Tensor, D: Tensor | None = None) -> Tensor:
     Returns:
         (B, L, M, H), in the precision of K.
     """
-    L = u.shape[1]
-    n = _fast_size(L + min(L, K.shape[-1]) - 1)
-    return _CyclicConvolution.apply(u.to(K.dtype), K, None, D, n)
+    return _CyclicConvolution.apply(u.to(K.dtype), K, None, D, period(u.shape[1], K.shape[-1]))
 
 
 def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None = None) -> Tensor:
@@ -38,8 +36,7 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
     Returns:
         (B, L, M, H), in the precision of K.
     """
-    L = u.shape[1]
-    n = _fast_size(L + max(min(L, K.shape[-1]) - 1, min(L - 1, K_back.shape[-1])))
+    n = period(u.shape[1], K.shape[-1], K_back.shape[-1])
     return _CyclicConvolution.apply(u.to(K.dtype), K, K_back, D, n)
 
 
@@ -51,7 +48,7 @@ class _CyclicConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u, K, K_back, D, n):
-        u_hat, K_hat = _time_to_frequency(u, n), rfft(_cycle(K, K_back, D, u.shape[1], n))
+        u_hat, K_hat = _time_to_frequency(u, n), rfft(cycle(K, K_back, D, u.shape[1], n))
         ctx.save_for_backward(u_hat, K_hat)
         ctx.n, ctx.L, ctx.shapes = n, u.shape[1], [None if k is None else k.shape for k in (K, K_back)]
         y = irfft(u_hat.unsqueeze(1) * K_hat, n)
@@ -66,27 +63,61 @@ class _CyclicConvolution(torch.autograd.Function):
         grad_hat = _time_to_frequency(grad_y.flatten(2), ctx.n).unflatten(1, K_hat.shape[:2])
         if any(ctx.needs_input_grad[1:4]):
             grad_cycle = irfft((grad_hat * conj_physical(u_hat).unsqueeze(1)).sum(0), ctx.n)
-            kernels = _uncycle(grad_cycle, *ctx.shapes, ctx.L)
+            kernels = uncycle(grad_cycle, *ctx.shapes, ctx.L)
         if ctx.needs_input_grad[0]:
             grad_u = irfft((grad_hat * conj_physical(K_hat)).sum(1), ctx.n)[..., : ctx.L].transpose(1, 2).contiguous()
         wanted = zip(kernels, ctx.needs_input_grad[1:4], strict=True)
         return grad_u, *(grad if needed else None for grad, needed in wanted), None
 
 
-def _cycle(K: Tensor, K_back: Tensor | None, D: Tensor | None, L: int, n: int) -> Tensor:
-    """One period of the kernels, (M, H, n): the past from the start on, the future backwards from the end."""
-    cycle = K.new_zeros(*K.shape[:2], n)
+def period(L: int, past: int, future: int = 0) -> int:
+    """How long a cyclic convolution must be for L steps of it to be those of a plain one: a fast size for transforms.
+
+    Args:
+        L: steps of the sequence, at least 1.
+        past: length of the kernel of the past and the present, at least 1.
+        future: length of the kernel of the future.
+    Returns:
+        n, even and at least L.
+    """
+    return _fast_size(L + max(min(L, past) - 1, min(L - 1, future)))
+
+
+def cycle(K: Tensor, K_back: Tensor | None, D: Tensor | None, L: int, n: int) -> Tensor:
+    """One period of the kernels: the past from the start on, the future backwards from the end.
+
+    Args:
+        K: kernels of the past and the present, (M, H, L_K) float.
+        K_back: kernels of the future, (M, H, L_back) float; 0 where None.
+        D: what to add to the first element of K, (M, H) float; 0 where None.
+        L: steps of the sequence.
+        n: what `period` says.
+    Returns:
+        (M, H, n).
+    """
+    out = K.new_zeros(*K.shape[:2], n)
     past = min(L, K.shape[-1])
-    cycle[..., :past] = K[..., :past]
+    out[..., :past] = K[..., :past]
     if K_back is not None and (future := min(L - 1, K_back.shape[-1])):
-        cycle[..., n - future :] = K_back[..., :future].flip(-1)
+        out[..., n - future :] = K_back[..., :future].flip(-1)
     if D is not None:
-        cycle[..., 0] += D
-    return cycle
+        out[..., 0] += D
+    return out
 
 
-def _uncycle(grad: Tensor, shape: torch.Size, shape_back: torch.Size | None, L: int) -> tuple:
-    """Gradients in K, K_back and D from that in their `_cycle`."""
+def uncycle(
+    grad: Tensor, shape: torch.Size, shape_back: torch.Size | None, L: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Gradients in K, K_back and D from that in their `cycle`.
+
+    Args:
+        grad: (M, H, n) float.
+        shape: of K.
+        shape_back: of K_back.
+        L: steps of the sequence.
+    Returns:
+        (M, H, L_K); (M, H, L_back), or None where shape_back is; and (M, H).
+    """
     n, past = grad.shape[-1], min(L, shape[-1])
     grad_K = pad(grad[..., :past], (0, shape[-1] - past))
     if shape_back is None:

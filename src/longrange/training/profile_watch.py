@@ -1,10 +1,9 @@
 """Names for what a training step is doing, found from the modules and the kernels that it calls.
 
 A step is a tree of calls. Each call of a module of the model, of the few methods that its parents call instead
-(`METHODS`), of a function that a module holds (the pooling) and of a function of `longrange.kernels` or of the
-convolutions of `longrange.ssm` has a part: the module's role, that is its name in the model, the same for all blocks,
-and, for a kernel, the kernel's name: "encoder", "norm: batch norm", "layer: linear". Time and work belong to the
-innermost call that is open.
+(`METHODS`), of a function that a module holds (the pooling) and of a function of `longrange.kernels` has a part: the
+module's role, that is its name in the model, the same for all blocks, and, for a kernel, the kernel's name: "encoder",
+"norm: batch norm", "layer: linear". Time and work belong to the innermost call that is open.
 
 The backward pass runs nodes of autograd's graph, one after another. Each carries the sequence number that it got when
 it was made, in the forward pass, so it belongs to the call that was the innermost one then. This holds for the nodes of
@@ -26,7 +25,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from longrange import kernels
-from longrange.ssm import causal_convolution, two_sided_convolution
 
 Direction = Literal["forward", "backward"]
 
@@ -149,9 +147,7 @@ def _of_modules(model: nn.Module, watch: FollowingWatch) -> Iterator[tuple[Any, 
 
 def _of_kernels(watch: FollowingWatch) -> Iterator[tuple[Any, str, Callable]]:
     named = [getattr(kernels, name) for name in kernels.__all__ if name not in _HELPERS]
-    replacements = {
-        function: _kernel(watch, function) for function in [*named, causal_convolution, two_sided_convolution]
-    }
+    replacements = {function: _kernel(watch, function) for function in named}
     for name, module in list(sys.modules.items()):
         if name.startswith("longrange."):
             for key, value in list(vars(module).items()):

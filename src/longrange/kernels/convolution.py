@@ -1,0 +1,72 @@
+"""Convolution of sequences with kernels by fast Fourier transforms.
+
+The transforms are torch's everywhere. On a CPU, where they are a third of the time, what surrounds them is one pass
+over memory each; elsewhere the plain form of `longrange.ssm` does the work.
+Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.fft import irfft, rfft
+
+from longrange.kernels import backend, convolution_cpu
+from longrange.ssm import convolution as reference
+
+
+def causal_convolution(u: Tensor, K: Tensor, D: Tensor | None = None) -> Tensor:
+    """Sums over the past, y_t = sum_j K_j u_{t-j} + D u_t, with u zero before its start.
+
+    Args:
+        u: input sequences, (B, L, H) float of any precision, L at least 1.
+        K: kernels of M channels, (M, H, L_K) float32 or float64; L_K may differ from L.
+        D: weights of the current input, (M, H), of the same precision; 0 where None.
+    Returns:
+        (B, L, M, H), in the precision of K.
+    """
+    if backend.resolve(u.device) != "cpu":
+        return reference.causal_convolution(u, K, D)
+    return _Convolution.apply(u.to(K.dtype), K, None, D, reference.period(u.shape[1], K.shape[-1]))
+
+
+def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None = None) -> Tensor:
+    """Sums over the past and the future, y_t = sum_j K_j u_{t-j} + sum_j K_back_j u_{t+1+j} + D u_t.
+
+    Args:
+        u: input sequences, (B, L, H) float of any precision, L at least 1.
+        K: kernels of the past and the present, (M, H, L_K) float32 or float64.
+        K_back: kernels of the future, (M, H, L_back), of the same precision; the first one weighs the next step.
+        D: weights of the current input, (M, H), of the same precision; 0 where None.
+    Returns:
+        (B, L, M, H), in the precision of K.
+    """
+    if backend.resolve(u.device) != "cpu":
+        return reference.two_sided_convolution(u, K, K_back, D)
+    n = reference.period(u.shape[1], K.shape[-1], K_back.shape[-1])
+    return _Convolution.apply(u.to(K.dtype), K, K_back, D, n)
+
+
+class _Convolution(torch.autograd.Function):
+    """The cyclic convolution of the reference, of period n."""
+
+    @staticmethod
+    def forward(ctx, u, K, K_back, D, n):
+        L = u.shape[1]
+        u_hat = rfft(convolution_cpu.features_first(u, n))
+        K_hat = rfft(reference.cycle(K, K_back, D, L, n))
+        ctx.save_for_backward(u_hat, K_hat)
+        ctx.n, ctx.L, ctx.shapes = n, L, [None if k is None else k.shape for k in (K, K_back)]
+        y = irfft(convolution_cpu.products(u_hat, K_hat), n)
+        return convolution_cpu.time_first(y.flatten(1, 2), L).unflatten(2, K.shape[:2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_y):
+        u_hat, K_hat = ctx.saved_tensors
+        for_u, for_K = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
+        grad_hat = rfft(convolution_cpu.features_first(grad_y.flatten(2), ctx.n)).unflatten(1, K_hat.shape[:2])
+        u_sums, K_sums = convolution_cpu.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
+        grad_u = convolution_cpu.time_first(irfft(u_sums, ctx.n), ctx.L) if for_u else None
+        kernels = reference.uncycle(irfft(K_sums, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
+        wanted = zip(kernels, ctx.needs_input_grad[1:4], strict=True)
+        return grad_u, *(grad if needed else None for grad, needed in wanted), None
