@@ -6,4 +6,4 @@ from torch import Tensor
 
 def parts(z: Tensor) -> Tensor:
     """(...) complex to (2, ...) real: real parts, imaginary parts."""
-    return torch.stack([z.real, z.imag])
+    return torch.view_as_real(z.resolve_conj()).movedim(-1, 0).contiguous()
