@@ -1,7 +1,7 @@
 """Convolution of sequences with kernels by fast Fourier transforms.
 
-The transforms are torch's everywhere. On a CPU, where they are a third of the time, what surrounds them is one pass
-over memory each; elsewhere the plain form of `longrange.ssm` does the work.
+The transforms are torch's everywhere. On a CPU each step between them is one pass over memory; elsewhere the plain form
+in `longrange.ssm`, which is the reference, does the work.
 Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
 """
 
@@ -47,7 +47,7 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
 
 
 class _Convolution(torch.autograd.Function):
-    """The cyclic convolution of the reference, of period n."""
+    """L steps of a cyclic convolution of period n, as in the reference."""
 
     @staticmethod
     def forward(ctx, u, K, K_back, D, n):
@@ -65,8 +65,8 @@ class _Convolution(torch.autograd.Function):
         u_hat, K_hat = ctx.saved_tensors
         for_u, for_K = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
         grad_hat = rfft(convolution_cpu.features_first(grad_y.flatten(2), ctx.n)).unflatten(1, K_hat.shape[:2])
-        u_sums, K_sums = convolution_cpu.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
-        grad_u = convolution_cpu.time_first(irfft(u_sums, ctx.n), ctx.L) if for_u else None
-        kernels = reference.uncycle(irfft(K_sums, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
+        grad_u_hat, grad_K_hat = convolution_cpu.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
+        grad_u = convolution_cpu.time_first(irfft(grad_u_hat, ctx.n), ctx.L) if for_u else None
+        kernels = reference.uncycle(irfft(grad_K_hat, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
         wanted = zip(kernels, ctx.needs_input_grad[1:4], strict=True)
         return grad_u, *(grad if needed else None for grad, needed in wanted), None

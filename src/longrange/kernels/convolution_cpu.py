@@ -1,16 +1,15 @@
-"""What surrounds the transforms of a convolution on the CPU, in Numba: one pass over memory each.
+"""What stands between the transforms of a convolution on the CPU, in Numba: one pass over memory each.
 
-Time and features change places in tiles that fit the first-level cache. Products of spectra and their sums are taken
-feature by feature, so that a spectrum is still in the cache when it is needed again.
+Time and features change places in tiles, so that whole cache lines are read and written. Products of spectra and their
+sums are taken feature by feature: a spectrum that several of them need comes from the cache.
 """
 
 import numba
-import torch
 from torch import Tensor
 
 from longrange.kernels.numba_tools import arrays, inline, parallel
 
-_FEATURES, _STEPS = 16, 64  # of a tile: whole cache lines on both sides
+_FEATURES, _STEPS = 16, 64  # of a tile
 
 
 def features_first(u: Tensor, n: int) -> Tensor:
@@ -34,21 +33,24 @@ def products(u_hat: Tensor, K_hat: Tensor) -> Tensor:
     return out
 
 
-def correlations(grad: Tensor, u_hat: Tensor, K_hat: Tensor, for_u: bool, for_K: bool) -> tuple[Tensor, Tensor]:
+def correlations(
+    grad: Tensor, u_hat: Tensor, K_hat: Tensor, for_u: bool, for_K: bool
+) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of `products`.
 
     Args:
-        grad: (B, M, H, F) complex and contiguous; overwritten where `for_u`.
+        grad: (B, M, H, F) complex, no longer needed: the first result may take its place.
         u_hat: (B, H, F).
         K_hat: (M, H, F).
-        for_u: whether the first gradient is wanted; what is returned is without meaning where not.
-        for_K: as `for_u`, for the second one.
+        for_u: whether the gradient in u_hat is wanted.
+        for_K: whether the gradient in K_hat is wanted.
     Returns:
-        Sums of grad conj(K_hat) over channels, (B, H, F), and of grad conj(u_hat) over sequences, (M, H, F).
+        Sums of grad conj(K_hat) over channels, (B, H, F), and of grad conj(u_hat) over sequences, (M, H, F); None where
+        not wanted.
     """
-    grad_K = torch.empty_like(K_hat)
+    grad, grad_K = grad.contiguous(), K_hat.new_empty(K_hat.shape)
     _correlations(*arrays(grad, u_hat, K_hat, grad_K), for_u, for_K)
-    return grad[:, 0], grad_K
+    return grad[:, 0] if for_u else None, grad_K if for_K else None
 
 
 @parallel
@@ -74,7 +76,7 @@ def _time_first(y, out):
 
 @inline
 def _turn(source, out):
-    """out = source^T, over all rows of each; rows of `out` may be longer, of `source` too."""
+    """out = source^T for the rows that both have; those of either may be longer."""
     for c in range(out.shape[0]):
         row = out[c]
         for r in range(source.shape[0]):
@@ -98,7 +100,7 @@ def _multiply(a, b, out):
 
 @parallel
 def _correlations(grad, u, K, grad_K, for_u, for_K):
-    """The sums over channels take the place of the first channel's gradient, when nothing else reads it any more."""
+    """Sums over channels take the place of the first channel's gradient, which nothing reads any more by then."""
     for h in numba.prange(K.shape[1]):
         if for_K:
             for m in range(len(K)):

@@ -1,6 +1,7 @@
 """Convolution of sequences with kernels by fast Fourier transforms.
 
 Sequences are (B, L, H); the transforms run over time as the contiguous axis, which is worth the two transpositions.
+This is the plain form, for any device; `longrange.kernels.convolution` chooses between it and a faster one.
 Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
 """
 
