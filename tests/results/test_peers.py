@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
-from longrange.results.peers import COLUMNS, OURS, commit_of, figures, keep_row, peers, steps_in_turn
+from longrange.results.peers import COLUMNS, OURS, _turn, commit_of, figures, keep_row, peers, steps_in_turn
 from longrange.training.peers.process import worker
 from tests.paths import ROOT
 
@@ -44,6 +45,19 @@ def checkout(tmp_path):
     source.parent.mkdir(parents=True)
     source.write_text(CHECKOUT)
     return tmp_path / "checkout"
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch):
+    """The stub's steps take no time: one of them is a turn."""
+    monkeypatch.setattr("longrange.results.peers._TURN", 0.0)
+
+
+def test_a_turn_of_short_steps_is_their_median(monkeypatch):
+    monkeypatch.setattr("longrange.results.peers._TURN", 1.0)
+    seconds = [0.5, 0.3, 0.4, 0.9]
+    process = SimpleNamespace(ask=lambda _: {"step_s": seconds.pop(0), "peak_memory_bytes": len(seconds)})
+    assert _turn(process) == {"step_s": 0.4, "peak_memory_bytes": 1}
 
 
 def test_steps_are_taken_in_turn_and_the_first_rounds_do_not_count(tmp_path, capsys):

@@ -40,6 +40,7 @@ COLUMNS = (
 )
 ROOT = Path(longrange.__file__).resolve().parents[2]  # of our own checkout
 OURS = (sys.executable, "-m", "longrange.training.peers.ours")  # the program of our side
+_TURN = 1.0  # seconds at least: a step finds the caches as the step before left them, not as the other process did
 _REST = 0.1  # seconds before a step: idle threads spin for some milliseconds before they sleep
 _DEVICES = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu"}
 
@@ -120,17 +121,20 @@ def steps_in_turn(ours: Worker, theirs: Worker, warmup: int, rounds: int) -> lis
     """
     taken = []
     for number in range(1 - warmup, rounds + 1):
-        taken.append([_step(each) for each in (ours, theirs)])
+        taken.append([_turn(each) for each in (ours, theirs)])
         seconds, peer_seconds = (answer["step_s"] for answer in taken[-1])
         name = f"round {number} of {rounds}" if number > 0 else "warm-up"
         _say(f"{name}: {ours.name} {seconds:.3f} s, {theirs.name} {peer_seconds:.3f} s")
     return taken[warmup:]
 
 
-def _step(process: Worker) -> dict[str, Any]:
-    """A step, once the threads of the other have gone to sleep."""
+def _turn(process: Worker) -> dict[str, Any]:
+    """A step, once the threads of the other have gone to sleep: the median one of as many as fill the least time."""
     sleep(_REST)
-    return process.ask({})
+    answers = [process.ask({})]
+    while sum(answer["step_s"] for answer in answers) < _TURN:
+        answers.append(process.ask({}))
+    return {**answers[-1], "step_s": median(answer["step_s"] for answer in answers)}
 
 
 def figures(taken: list[list[dict[str, Any]]], batch_size: int) -> dict[str, Any]:
