@@ -73,11 +73,11 @@ def _forward(weights, poles, y, out, width):
 def reciprocals(a, b, y, q):
     """The rows of q: real and imaginary part of the reciprocal at every point, and both times y."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
-    square, double = a * a, a + a
+    square, double, one = a * a, a + a, y.dtype.type(1)
     for k in range(len(y)):
         re, im = square + (b - y[k]) * (b + y[k]), double * y[k]
-        size = re * re + im * im
-        q_re[k], q_im[k] = re / size, im / size
+        inverse = one / (re * re + im * im)
+        q_re[k], q_im[k] = inverse * re, inverse * im
         yq_re[k], yq_im[k] = y[k] * q_re[k], y[k] * q_im[k]
 
 
