@@ -4,6 +4,9 @@ At each node the sums of the M channels with B and P, r(C, B) and r(C, P), and t
 r(P^*, P), stay in the cache until they are combined,
 
     (1 + iy/2) (r(C, B) - r(C, P) r(P^*, B) / (1 + r(P^*, P))).
+
+How a pole enters a sum is written in `cauchy_cpu`. Numba's cache notices changes of this file alone, not of functions
+that it takes in from there: a change there needs a change here, or an empty cache.
 """
 
 import numba
