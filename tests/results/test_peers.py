@@ -11,7 +11,8 @@ import pytest
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
-from longrange.results.peers import COLUMNS, OURS, _turn, commit_of, figures, keep_row, peers, steps_in_turn
+from longrange.results.peers import COLUMNS, KEY, OURS, _turn, commit_of, figures, peers, steps_in_turn
+from longrange.training.loading import keep_rows
 from longrange.training.peers.process import worker
 from tests.paths import ROOT
 
@@ -139,5 +140,5 @@ def test_a_checkout_has_a_commit_and_what_differs_from_it(tmp_path):
 def test_a_measurement_replaces_the_row_of_its_experiment_on_its_device(tmp_path):
     row = dict.fromkeys(COLUMNS, "1")
     for device, ratio in [("cpu", 5), ("gpu", 6), ("cpu", 7)]:
-        keep_row(tmp_path / "rows.csv", row | {"device": device, "ratio": ratio})
+        keep_rows(tmp_path / "rows.csv", [row | {"device": device, "ratio": ratio}], KEY)
     assert [(kept["device"], kept["ratio"]) for kept in rows_of(tmp_path)] == [("cpu", "7"), ("gpu", "6")]

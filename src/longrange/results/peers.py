@@ -4,8 +4,6 @@ Each of the two is a process of its own, with its own libraries. They are built 
 step in turn, so that whatever else the machine does hits both alike. While one runs the other sleeps.
 """
 
-import csv
-import io
 import os
 import subprocess
 import sys
@@ -24,8 +22,8 @@ import longrange
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 from longrange.results.record import hardware
-from longrange.results.table_files import write_whole
 from longrange.training.build import build
+from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
 from longrange.training.peers.process import Worker, worker
 from longrange.training.peers.published import Peer, peer_of
@@ -98,7 +96,7 @@ def peers(
         **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
         **{"peer_versions": peer_facts["versions"], "date": datetime.now(UTC).date().isoformat()},
     }
-    keep_row(Path(folder) / "rows.csv", row)
+    keep_rows(Path(folder) / "rows.csv", [{key: row[key] for key in COLUMNS}], KEY)
     return row
 
 
@@ -147,18 +145,6 @@ def figures(taken: list[list[dict[str, Any]]], batch_size: int) -> dict[str, Any
         **{f"{side}_samples_per_s": round(batch_size / value, 3) for side, value in seconds.items()},
         **{f"{side}_peak_memory_bytes": answers[-1]["peak_memory_bytes"] for side, answers in sides.items()},
     }
-
-
-def keep_row(path: Path, row: dict[str, Any]) -> None:
-    """Put a row in the place of the one with the same key, or at the end."""
-    rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-    places = {tuple(old[key] for key in KEY): old for old in rows} | {tuple(str(row[key]) for key in KEY): row}
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(places.values())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue().encode())
 
 
 def _device(cfg: DictConfig) -> str:
