@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
-FIRST=(tests/data tests/kernels tests/layers tests/ssm)
+FIRST=(tests/data tests/kernels tests/layers tests/ssm tests/tuning)
 
 log=$(mktemp)
 "$PYTHON" -m pytest -m "not slow" "${FIRST[@]}" >"$log" 2>&1 &
