@@ -15,6 +15,7 @@ LEVELS = [
     "errors",
     "ranks",
     "secrecy",
+    "whole_files",
     "ssm",
     "kernels",
     "layers",

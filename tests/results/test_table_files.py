@@ -9,7 +9,7 @@ from rich.console import Console
 from longrange.results.cells import cells
 from longrange.results.layout import layout
 from longrange.results.show import print_table
-from longrange.results.table_files import latex, markdown, write_tables, write_whole
+from longrange.results.table_files import latex, markdown, write_tables
 from longrange.results.table_plot import plot_table
 from tests.results.made_up_runs import made_up_run, small_table
 
@@ -104,10 +104,3 @@ def test_the_same_runs_give_the_same_files(tmp_path, found, shown):
 
 def test_an_empty_table_can_be_drawn(tmp_path):
     assert plot_table(tmp_path / "t.png", small_table(), cells(small_table(), [])).stat().st_size > 1000
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    write_whole(tmp_path / "a", b"old")
-    with pytest.raises(TypeError):
-        write_whole(tmp_path / "a", None)
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

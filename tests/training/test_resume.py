@@ -15,7 +15,7 @@ from toy_task import InterruptAt, InterruptedAtError, toy_config
 from longrange.errors import CheckpointError, StoppedError
 from longrange.training import checkpoint as checkpoints
 from longrange.training import train
-from longrange.training.durable import damaged_part, keep_previous, sole_writer, write_whole
+from longrange.training.durable import damaged_part, keep_previous, sole_writer
 from longrange.training.loggers import EpochCSV
 
 FORK = multiprocessing.get_context("fork")
@@ -189,15 +189,6 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(whole, tmp_path, monk
     assert same(train(toy_config(tmp_path, *PLAIN, "resume=auto")), whole())
 
 
-def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, b"new")
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
-
-
 def test_the_curve_is_whole_or_the_old_one(tmp_path, monkeypatch):
     EpochCSV(str(tmp_path)).log_metrics({"epoch": 0, "val/loss": 1.0})
     before = (tmp_path / "metrics.csv").read_bytes()
@@ -209,7 +200,7 @@ def test_the_curve_is_whole_or_the_old_one(tmp_path, monkeypatch):
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
     """By the next one, and by nobody while a writer lives."""
-    draft = tmp_path / "checkpoints/.last.ckpt.partial"
+    draft = tmp_path / "checkpoints/.last.ckpt.1.partial"
     draft.parent.mkdir()
     draft.write_bytes(b"half")
     with sole_writer(tmp_path):

@@ -16,6 +16,7 @@ import xxhash
 from longrange.data.progress import byte_bar
 from longrange.data.reasons import reason
 from longrange.errors import DataError
+from longrange.whole_files import flush, write_whole
 
 LIST = "checksums.xxh128"
 ENDING = ".xxh128"
@@ -34,8 +35,7 @@ def write_list(path: Path, checksums: Mapping[str, str]) -> None:
         checksums: by name, relative to the list's folder.
     """
     lines = "".join(f"{checksum}  {name}\n" for name, checksum in checksums.items())
-    path.write_text(lines, encoding="utf-8", errors="surrogateescape")
-    flush(path)
+    write_whole(path, lines.encode(errors="surrogateescape"))
 
 
 def seal(folder: Path) -> None:
@@ -116,15 +116,6 @@ def checksum(path: Path, show: Callable[[int], None] | None = None) -> str:
             if show:
                 show(done)
     return hashed.hexdigest()
-
-
-def flush(path: Path) -> None:
-    """Ask the system to bring a file, or the names in a folder, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, str]:

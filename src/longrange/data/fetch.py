@@ -9,10 +9,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from longrange.data.checksums import ENDING, checksum, flush, write_list
+from longrange.data.checksums import ENDING, checksum, write_list
 from longrange.data.download import Download
 from longrange.data.files import locked, writing
 from longrange.errors import DataError
+from longrange.whole_files import flush
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from longrange.data import checksums
-from longrange.data.checksums import flush, seal
+from longrange.data.checksums import seal
 from longrange.data.progress import readable
 from longrange.errors import DataError
+from longrange.whole_files import flush
 
 log = logging.getLogger(__name__)
 

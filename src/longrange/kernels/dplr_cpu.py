@@ -5,8 +5,7 @@ r(P^*, P), stay in the cache until they are combined,
 
     (1 + iy/2) (r(C, B) - r(C, P) r(P^*, B) / (1 + r(P^*, P))).
 
-How a pole enters a sum is written in `cauchy_cpu`. Numba's cache notices changes of this file alone, not of functions
-that it takes in from there: a change there needs a change here, or an empty cache.
+How a pole enters a sum is written in `cauchy_cpu`.
 """
 
 import numba

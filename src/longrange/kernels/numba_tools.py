@@ -4,6 +4,9 @@ Innermost loops run from zero over slices of one row: an index that cannot be ne
 vector instructions.
 """
 
+from contextlib import suppress
+from pathlib import Path
+
 import numba
 import numpy as np
 import torch
@@ -31,6 +34,22 @@ def arrays(*tensors: Tensor) -> list[np.ndarray]:
     if torch.get_num_threads() != threads:  # Numba's first call sets the number for the OpenMP pool that both share
         torch.set_num_threads(threads)
     return [t.detach().contiguous().numpy() for t in tensors]
+
+
+def forget_outdated(sources: Path, compiled: Path) -> None:
+    """Remove what Numba keeps of functions that were compiled before the newest file of a folder was written.
+
+    Numba compares the file of a function alone, but functions of other files are compiled into it.
+
+    Args:
+        sources: folder of Python files.
+        compiled: folder where Numba keeps what it has compiled of them.
+    """
+    newest = max(file.stat().st_mtime for file in sources.glob("*.py"))
+    for index in compiled.glob("*.nbi"):
+        with suppress(OSError):  # another process was faster, or the folder is read-only
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 @intrinsic
@@ -75,3 +94,6 @@ def logistic_and_slope(x):
     e = exp(-x)
     s = _ONE / (_ONE + e)
     return s, e * s * s
+
+
+forget_outdated(Path(__file__).parent, Path(exp.stats.cache_path))

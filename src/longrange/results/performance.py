@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from longrange.errors import DataError
 from longrange.results.scaling import growth_exponents
-from longrange.results.table_files import write_whole
+from longrange.whole_files import write_whole
 
 NOTHING = "Not measured."
 _PARTS = 8  # of a step: as many as are shown, the largest gaps

@@ -20,10 +20,10 @@ from longrange.errors import ConfigError, DivergedError
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
 from longrange.results.record import commit
-from longrange.results.table_files import write_whole
 from longrange.training.benchmark import where_run
 from longrange.training.first_steps import FirstSteps, first_steps
 from longrange.training.values import check_values
+from longrange.whole_files import write_whole
 
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}  # as the trainer calls them; the first is the standard
 _SEEDS = range(3, 11)  # numbers of them: with two no split could show a difference, with many there are too many splits

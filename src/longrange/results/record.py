@@ -5,7 +5,6 @@ import math
 import os
 import platform
 import subprocess
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.training.outcome import Outcome
+from longrange.whole_files import write_whole
 
 _PACKAGES = ("longrange", "torch", "pytorch-lightning", "hydra-core", "numpy", "numba")
 
@@ -29,9 +29,8 @@ def write_record(outcome: Outcome, cfg: DictConfig) -> Path:
     Returns:
         The file.
     """
-    path = outcome.run_dir / "result.json"
-    _write_whole(path, json.dumps(_plain(build_record(outcome, cfg)), indent=2, allow_nan=False) + "\n")
-    return path
+    text = json.dumps(_plain(build_record(outcome, cfg)), indent=2, allow_nan=False) + "\n"
+    return write_whole(outcome.run_dir / "result.json", text.encode())
 
 
 def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:
@@ -116,16 +115,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the target and rename: a reader sees the old file or the new one, never a part."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise

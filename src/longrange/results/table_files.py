@@ -2,8 +2,6 @@
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from longrange.results.cells import Cell, Cells
 from longrange.results.layout import Layout, Line, Text
 from longrange.results.runs import Run
 from longrange.results.table import Table
+from longrange.whole_files import write_whole
 
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 _TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
@@ -37,20 +36,6 @@ def write_tables(folder: Path, table: Table, found: Cells, shown: Layout, comman
     folder.mkdir(parents=True, exist_ok=True)
     contents = {"md": markdown(shown, command), "tex": latex(shown, command), "csv": comma_separated(table, found)}
     return [write_whole(folder / f"table.{kind}", text.encode()) for kind, text in contents.items()]
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write beside the target and rename: a reader sees the old file or the new one, never a part."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
-    return path
 
 
 def markdown(shown: Layout, command: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from longrange.results.cells import Cells
 from longrange.results.table import Column, Table
-from longrange.results.table_files import write_whole
+from longrange.whole_files import write_whole
 
 _PUBLISHED, _OURS, _PEERS = "#8a96a3", "#d1495b", "#1f5fa8"
 

@@ -24,7 +24,7 @@ from longrange.results.launch import duration
 from longrange.results.luggage import pack, unpack_measured, unpack_run
 from longrange.results.record import commit
 from longrange.results.run_folder import run_folder
-from longrange.results.table_files import write_whole
+from longrange.whole_files import write_whole
 
 REPORT = "visit.json"
 AGAIN = 75  # the exit code of a training that is stopped: start the same command again

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name, flushed to the disk, renamed."""
+"""The files of a run, which has one writer: whole or not there, and with a second name where one is needed."""
 
 import io
 import os
@@ -12,11 +12,13 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from longrange import whole_files
 from longrange.errors import CheckpointError
+from longrange.whole_files import draft_of
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a machine that starts again, sees the old one or the new one.
+    """`whole_files.write_whole`, whose trouble ends a training with a line that says how to go on.
 
     Args:
         path: the file; its folder is made.
@@ -24,24 +26,13 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         CheckpointError: it cannot be written; what was there is as it was.
     """
-    draft = _draft(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException as problem:
-        with suppress(OSError):
-            draft.unlink()
-        if isinstance(problem, OSError):
-            raise CheckpointError(
-                f"{path}: cannot be written ({problem.strerror or problem}); what was written before is as it was: "
-                "mend that and go on from there with resume=auto"
-            ) from problem
-        raise
-    _flush_folder(path.parent)
+        whole_files.write_whole(path, content)
+    except OSError as problem:
+        raise CheckpointError(
+            f"{path}: cannot be written ({problem.strerror or problem}); what was written before is as it was: "
+            "mend that and go on from there with resume=auto"
+        ) from problem
 
 
 @contextmanager
@@ -63,7 +54,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
             "folder of its own"
         ) from None
     try:
-        for draft in folder.rglob(_draft(Path("*")).name):
+        for draft in folder.rglob(draft_of(Path("*"), "*").name):
             draft.unlink()
         yield
     finally:
@@ -77,7 +68,7 @@ def keep_previous(path: Path, previous: Path) -> None:
     """
     if not path.exists():
         return
-    draft = _draft(previous)
+    draft = draft_of(previous, "link")
     with suppress(OSError):
         draft.unlink()
     try:
@@ -109,18 +100,3 @@ def damaged_part(path: Path) -> str | None:
     """
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
-
-
-def _draft(path: Path) -> Path:
-    """Where a file is written before it gets its name; the same every time, since a folder has one writer."""
-    return path.with_name(f".{path.name}.partial")
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a renaming last; some file systems cannot, and need not."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from longrange.cli import CONFIG_DIR
-from longrange.results.table_files import write_whole
+from longrange.whole_files import write_whole
 
 # Of the machine or of the run, not of the experiment; the trainer's other values are the experiment's.
 _LEFT_OUT = re.compile(

@@ -1,6 +1,7 @@
 """The page as a browser would read it: whole, escaped, and with nothing in it that leads to a network."""
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(outputs, add_run, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_page(outputs, outputs / "report.html", results=outputs, configs=CONFIG_DIR)
     assert (outputs / "report.html").read_text() == before

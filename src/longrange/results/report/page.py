@@ -1,7 +1,6 @@
 """The page: everything in one file, which refers to nothing outside but the runs' own files."""
 
 import hashlib
-import os
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from longrange.errors import ConfigError
 from longrange.results.report import charts, overview, tables
 from longrange.results.report.entries import Unreadable, find
 from longrange.results.report.single import single
+from longrange.whole_files import write_whole
 
 _HERE = Path(__file__).parent
 
@@ -70,7 +70,7 @@ def write_page(outputs: Path, page: Path, *, results: Path, configs: Path) -> Wr
         charts=charts,
         **_inlined(),
     )
-    _write_whole(page, text)
+    write_whole(page, text.encode(errors="replace"))
     finished = sum(entry.finished for entry in entries)
     return Written(page, finished, len(entries) - finished, unreadable)
 
@@ -94,14 +94,3 @@ def _inlined() -> dict[str, Markup]:
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     return {"script": Markup(script), "style": Markup(style), "script_hash": f"sha256-{digest}"}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the target and rename: a reader sees the old page or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8", errors="replace")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
