@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -13,6 +14,8 @@ def benchmark(cfg: DictConfig) -> None:
     """Run the chosen benchmark and print its figures as one JSON line."""
     from hydra.utils import instantiate
 
+    if "folder" in cfg.benchmark:  # what cannot be written to is said now, not after the measuring
+        Path(cfg.benchmark.folder).mkdir(parents=True, exist_ok=True)
     sys.stdout.write(json.dumps(instantiate(cfg.benchmark)(cfg)) + "\n")
 
 

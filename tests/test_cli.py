@@ -120,6 +120,16 @@ def test_a_full_disk_during_the_run_gets_one_line(type_command, capsys):
     assert only_line(capsys) == "error: cannot write to last.ckpt: No space left on device"
 
 
+def test_a_file_in_the_place_of_a_folder_gets_one_line(type_command, capsys, tmp_path):
+    (tmp_path / "results").touch()
+
+    def task(cfg):
+        (tmp_path / "results").mkdir(exist_ok=True)
+
+    assert type_command(task) == 2
+    assert only_line(capsys) == f"error: cannot write to {tmp_path}/results: a file is there, not a folder"
+
+
 def refuse() -> None:
     """A target that finds the data wanting."""
     raise DataError("basic_train.tsv, row 2: one column\nof two")

@@ -22,7 +22,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from longrange.errors import LongrangeError, nearest
 
-_STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+_STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate")  # torch, CUDA, numpy
 
@@ -87,7 +87,8 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
 
 def _trouble_of_the_machine(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in _STORAGE_REFUSES:
-        return f"cannot write to {error.filename or 'the disk'}: {error.strerror}"
+        reason = "a file is there, not a folder" if error.errno == errno.EEXIST else error.strerror
+        return f"cannot write to {error.filename or 'the disk'}: {reason}"
     if isinstance(error, RuntimeError) and "Connection closed by peer" in str(error):
         return "another process of this training has ended, and says why itself"
     if isinstance(error, MemoryError | RuntimeError | InstantiationException) and _NO_MEMORY.search(str(error)):

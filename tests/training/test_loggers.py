@@ -1,13 +1,19 @@
 """Loggers: what they leave on disk."""
 
 import csv
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import wandb
 import wandb_file
 from toy_task import InterruptedAtError, toy_config
 
+from longrange.cli import CONFIG_DIR
 from longrange.errors import ConfigError
 from longrange.training import train
 from longrange.training.loggers import EpochCSV
@@ -95,9 +101,23 @@ def test_wandb_without_a_key_is_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with pytest.raises(ConfigError, match=r"logger=wandb: .*; use logger=wandb_offline") as error:
+    wandb.teardown()  # it keeps the key that an earlier test gave it
+    with pytest.raises(ConfigError, match=r"logger=wandb: .*API key.*; use logger=wandb_offline") as error:
         train(toy_config(tmp_path, "logger=wandb"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_ends_the_program_with_one_line(tmp_path):
+    """And soon: older clients go on trying for minutes after that line."""
+    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0123456789" * 4}
+    command = [sys.executable, CONFIG_DIR.parent / "scripts/train.py", "experiment=quickstart", "logger=wandb"]
+    small = ["data.recipe.train=60", "data.recipe.val=20", "data.recipe.test=20", f"paths.data={tmp_path}"]
+    ran = subprocess.run(
+        [*command, *small], cwd=tmp_path, env=os.environ | nowhere, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 2
+    assert re.search(r"^error: logger=wandb: .*; use logger=wandb_offline", ran.stderr.splitlines()[-1])
 
 
 def test_tensorboard_writes_every_epoch(tmp_path):

@@ -17,6 +17,8 @@ from longrange.training.durable import write_whole
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 30  # seconds in which wandb's server must answer
+
 
 class EpochCSV(Logger):
     """`metrics.csv` with one row per epoch; a resumed run goes on in the same file, and repeated epochs replace theirs.
@@ -117,7 +119,7 @@ def wandb(save_dir: str, project: str, offline: bool) -> WandbLogger:
             resume="allow",
             mode="offline" if offline else "online",
             reinit="create_new",
-            settings=client.Settings(console="off", silent=offline, init_timeout=30),
+            settings=client.Settings(console="off", silent=offline, init_timeout=_PATIENCE),
         )
     except client.errors.Error as problem:
         reason = str(problem).splitlines()[0].rstrip(".")
