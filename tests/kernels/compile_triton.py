@@ -53,7 +53,7 @@ def pointwise(x, skip, tied):
     scale, bias = skip[:, : 1 if tied else None], skip.new_zeros(2 * skip.shape[-1])
     for exact in (True, False):
         pointwise_triton.gelu(skip, None, scale, exact)
-        pointwise_triton.gelu_backward(x, scale, None, exact, x)
+        pointwise_triton.gelu_backward(x, scale, None, exact, x, *((None, None) if tied else (skip, x)))
     half = bias[: skip.shape[-1]]
     pointwise_triton.gated(skip, x, half, scale, skip)
     pointwise_triton.gated_backward(skip, x, half, scale, skip)

@@ -13,10 +13,9 @@ def run(backend, x, lengths, weight, bias, cotangents):
     inputs = [t.detach().requires_grad_() for t in (x, weight, bias)]
     with running(backend):
         y, skip, *moments = batch_norm(inputs[0], lengths, *inputs[1:], 1e-5)
-    loss, skip_loss = (y * cotangents[0]).sum(), (skip * cotangents[1]).sum()
-    gradients = torch.autograd.grad(loss, inputs, retain_graph=True)
-    together = torch.autograd.grad(loss + skip_loss, inputs, retain_graph=True)
-    return [y, skip, *moments, *gradients, *together, *torch.autograd.grad(skip_loss, inputs[:1])]
+    gradients = torch.autograd.grad(y, inputs, cotangents[0], retain_graph=True)
+    together = torch.autograd.grad((y, skip), inputs, cotangents, retain_graph=True)
+    return [y, skip, *moments, *gradients, *together, *torch.autograd.grad(skip, inputs[:1], cotangents[1])]
 
 
 @settings(max_examples=25, deadline=None)
@@ -32,6 +31,15 @@ def test_cpu_equals_reference(lengths, H, extra, seed):
     arguments = (x, torch.tensor(lengths), weight, bias, cotangents)
     for fast, slow in zip(run("cpu", *arguments), run("reference", *arguments), strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+def test_a_gradient_that_all_steps_share_is_added_at_each():
+    x, skip_cotangent = torch.randn(2, 9, 3, dtype=torch.float64), torch.randn(2, 1, 3, dtype=torch.float64)
+    cotangents = torch.randn_like(x), skip_cotangent.expand_as(x)
+    weight, bias = torch.randn(2, 3, dtype=torch.float64)
+    arguments = (x, torch.tensor([9, 4]), weight, bias, cotangents)
+    for fast, slow in zip(run("cpu", *arguments), run("reference", *arguments), strict=True):
+        torch.testing.assert_close(fast, slow)
 
 
 def test_float32_far_from_zero_keeps_its_precision():

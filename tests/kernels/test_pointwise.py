@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu
 from tests.backends import running
 
 # Functions of x (B, L, H), weight (2 H, H), bias (2 H,), two factors and a skip: ours and torch's.
@@ -18,6 +18,20 @@ TWINS = {
     "exact_gelu": (
         lambda x, W, b, after, before, skip: gelu(x, after, before, exact=True),
         lambda x, W, b, after, before, skip: after * F.gelu(before * x),
+    ),
+    "gelu_fork": (
+        lambda x, W, b, after, before, skip: sum(y * (k + skip) for k, y in enumerate(gelu_fork(x, after, before))),
+        lambda x, W, b, after, before, skip: (
+            after * F.gelu(before * x, approximate="tanh") * (1 + 2 * skip) + x * (2 + skip)
+        ),
+    ),
+    "second_of_gelu_fork": (
+        lambda x, W, b, after, before, skip: gelu_fork(x, after, before, exact=True)[1],
+        lambda x, W, b, after, before, skip: after * F.gelu(before * x),
+    ),
+    "third_of_gelu_fork": (
+        lambda x, W, b, after, before, skip: gelu_fork(x, after, before)[2],
+        lambda x, W, b, after, before, skip: x,
     ),
     "gated": (
         lambda x, W, b, scale, _, skip: gated(x + 1, x, W[: len(W) // 2], b[: len(W) // 2], scale, skip),
@@ -48,7 +62,7 @@ def outputs_and_gradients(function, inputs, cotangent):
     x, W, b, after, before, skip = (t.to(cotangent.dtype) for t in inputs)
     trained = [t.clone().requires_grad_() for t in (x, W, b, skip)]
     y = function(*trained[:3], after, before, trained[3])
-    gradients = torch.autograd.grad((y * cotangent).sum(), trained, allow_unused=True)
+    gradients = torch.autograd.grad(y, trained, cotangent, allow_unused=True)
     return [y.detach(), *(g for g in gradients if g is not None)]
 
 
@@ -90,6 +104,14 @@ def test_bfloat16_autocast_stays_near_float32(ours, twin):
         low = outputs_and_gradients(ours, inputs, torch.ones(2, 40, 8))
     for ours_low, exact in zip(low, outputs_and_gradients(twin, inputs, torch.ones(2, 40, 8)), strict=True):
         torch.testing.assert_close(ours_low.float(), exact, rtol=0, atol=0.02 * max(1, exact.abs().max()))
+
+
+@each_function
+def test_a_gradient_that_all_steps_share_counts_at_each(ours, twin):
+    inputs = inputs_of(2, 30, 5, True, 0)
+    cotangent = torch.randn(2, 1, 5).expand(2, 30, 5)
+    for fast, slow in zip(*(outputs_and_gradients(f, inputs, cotangent) for f in (ours, twin)), strict=True):
+        torch.testing.assert_close(fast, slow)
 
 
 def test_without_factors_and_skip():

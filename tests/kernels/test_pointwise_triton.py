@@ -97,7 +97,11 @@ def test_precisions_may_differ(device, dtype, tolerance):
     cases = [
         (pointwise_triton.gelu, (x, None, scale, True), (wide, None, scale, True), ["float32"]),
         (pointwise_triton.gelu, (x, None, None, False), (wide, None, None, False), ["bfloat16"]),
-        (pointwise_triton.gelu_backward, (x, None, scale, True, grad), (wide, None, scale, True, grad), ["bfloat16"]),
+        (
+            pointwise_triton.gelu_backward, (x, None, scale, True, grad, x, skip),
+            (wide, None, scale, True, grad, wide, skip),
+            ["bfloat16"],
+        ),
         (pointwise_triton.gated, (skip, x, half, scale, x), (skip, wide, half, scale, wide), ["float32"]),
         (pointwise_triton.gated, (x, x, half, None, None), (wide, wide, half, None, None), ["bfloat16"]),
         (

@@ -3,12 +3,13 @@
 from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
 from longrange.kernels.convolution import causal_convolution, two_sided_convolution
+from longrange.kernels.diagonal_system import diagonal_system
 from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.parts import parts
-from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu
 from longrange.kernels.scan import diagonal_scan
 from longrange.kernels.vandermonde import vandermonde
 
@@ -18,10 +19,12 @@ __all__ = [
     "cauchy",
     "causal_convolution",
     "diagonal_scan",
+    "diagonal_system",
     "dplr_transform",
     "feature_scan",
     "gated",
     "gelu",
+    "gelu_fork",
     "glu",
     "linear",
     "parts",

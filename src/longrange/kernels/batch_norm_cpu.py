@@ -8,7 +8,7 @@ import numba
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, inline, parallel
+from longrange.kernels.numba_tools import arrays, inline, one_step, parallel
 
 _STEPS = 128  # per task: a block of them stays in the second-level cache
 
@@ -43,7 +43,7 @@ def combine(
 ) -> Tensor:
     """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere, + skip; mean, a, b and c are (H,)."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    addend = x.new_zeros(1, 1, x.shape[2]) if skip is None else skip
+    addend = x.new_zeros(1, 1, x.shape[2]) if skip is None else one_step(skip)
     _combine(*arrays(grad, x, lengths, mean, a, b, c, addend, out))
     return out
 

@@ -20,6 +20,9 @@ _FLAGS = {"fastmath": {"contract", "reassoc"}, "cache": True, "nogil": True}
 parallel = numba.njit(parallel=True, **_FLAGS)
 sequential = numba.njit(**_FLAGS)
 inline = numba.njit(inline="always", **_FLAGS)
+_PART = _FLAGS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+part = numba.njit(**_PART)  # for kernels alone, not for Python: quicker to compile
+embedded = numba.njit(forceinline=True, **_PART)  # as `inline`, but by LLVM: quicker again
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693359375)  # ln 2 in two parts, so that n ln 2 is exact for the n that occur
@@ -34,6 +37,11 @@ def arrays(*tensors: Tensor) -> list[np.ndarray]:
     if torch.get_num_threads() != threads:  # Numba's first call sets the number for the OpenMP pool that both share
         torch.set_num_threads(threads)
     return [t.detach().contiguous().numpy() for t in tensors]
+
+
+def one_step(x: Tensor) -> Tensor:
+    """x, (..., L, H), as (..., 1, H) where all steps are the same memory, as in the gradient of a mean over time."""
+    return x[..., :1, :] if x.stride(-2) == 0 else x
 
 
 def forget_outdated(sources: Path, compiled: Path) -> None:

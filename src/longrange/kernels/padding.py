@@ -8,12 +8,15 @@ def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     """x, (B, L, H), with zeros from each sequence's length on, whatever stood there (NaN included)."""
     if lengths is None:
         return x
+    on_cpu = x.device.type == "cpu"
+    if on_cpu and lengths.min() >= x.shape[1]:
+        return x
     padding = ~valid_steps(lengths, x.shape[1])
-    if x.device.type != "cpu":
+    if not on_cpu:
         return x.masked_fill(padding.unsqueeze(-1), 0.0)
     # Filling whole rows touches the padding only; a masked fill takes several times as long.
     rows = padding.flatten().nonzero().squeeze(1)
-    return x.flatten(0, 1).index_fill(0, rows, 0.0).view_as(x) if len(rows) else x
+    return x.flatten(0, 1).index_fill(0, rows, 0.0).view_as(x)
 
 
 def valid_steps(lengths: Tensor, L: int) -> Tensor:

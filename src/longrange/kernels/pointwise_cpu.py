@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, exp, inline, logistic, logistic_and_slope, parallel
+from longrange.kernels.numba_tools import arrays, exp, inline, logistic, logistic_and_slope, one_step, parallel
 
 _ELEMENTS = 16384  # per task, about
 _CUBIC = np.float32(0.044715)
@@ -24,10 +24,19 @@ def gelu(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) ->
     return y
 
 
-def gelu_backward(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool, grad: Tensor) -> Tensor:
-    """Gradient of `gelu` in x."""
+def gelu_backward(
+    x: Tensor,
+    before: Tensor | None,
+    after: Tensor | None,
+    exact: bool,
+    grad: Tensor,
+    other: Tensor | None,
+    direct: Tensor | None,
+) -> Tensor:
+    """Gradient of `gelu` in x: direct plus that by way of its result, whose gradient is grad + other."""
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _gelu_backward(*_steps(x, _factor(before, x), _factor(after, x), grad, grad_x), exact)
+    factors, addends = (_factor(before, x), _factor(after, x)), (_addend(other, x), _addend(direct, x))
+    _gelu_backward(*_steps(x, *factors, grad, *addends, grad_x), exact)
     return grad_x
 
 
@@ -45,7 +54,7 @@ def gated_backward(
     grad_value = torch.empty_like(value, memory_format=torch.contiguous_format)
     grad_gate, sums = torch.empty_like(grad_value), _sums(grad, bias)
     biases = torch.zeros_like(bias), bias
-    _gated_backward(*_steps(value, gate, *biases, _factor(scale, grad), grad, grad_value, grad_gate, sums))
+    _gated_backward(*_steps(value, gate, *biases, _factor(scale, grad), one_step(grad), grad_value, grad_gate, sums))
     return grad_value, grad_gate, sums.sum(0)
 
 
@@ -59,7 +68,7 @@ def glu(z: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> T
 def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `glu` in z and bias."""
     grad_z, sums = torch.empty_like(z, memory_format=torch.contiguous_format), _sums(grad, bias)
-    _gated_backward(*_steps(z, z, *bias.chunk(2), _factor(scale, grad), grad, grad_z, grad_z, sums))
+    _gated_backward(*_steps(z, z, *bias.chunk(2), _factor(scale, grad), one_step(grad), grad_z, grad_z, sums))
     return grad_z, sums.sum(0)
 
 
@@ -129,32 +138,34 @@ def _exact_gelu(x, before, after, y):
 
 
 @parallel
-def _gelu_backward(x, before, after, grad, grad_x, exact):
+def _gelu_backward(x, before, after, grad, other, direct, grad_x, exact):
     tasks, steps = _plan(x.shape[1], x.shape[2])
     for task in numba.prange(len(x) * tasks):
         i, start = task // tasks, (task % tasks) * steps
         for k in range(start, min(start + steps, x.shape[1])):
+            b, a, g, o = _row(before, i, k), _row(after, i, k), grad[i, k], _row(other, i, k)
+            d = _row(direct, i, k)
             if exact:
-                _exact_gelu_slope(x[i, k], _row(before, i, k), _row(after, i, k), grad[i, k], grad_x[i, k])
+                _exact_gelu_slope(x[i, k], b, a, g, o, d, grad_x[i, k])
             else:
-                _tanh_gelu_slope(x[i, k], _row(before, i, k), _row(after, i, k), grad[i, k], grad_x[i, k])
+                _tanh_gelu_slope(x[i, k], b, a, g, o, d, grad_x[i, k])
 
 
 @inline
-def _tanh_gelu_slope(x, before, after, grad, grad_x):
+def _tanh_gelu_slope(x, before, after, grad, other, direct, grad_x):
     for n in range(len(x)):
         v = before[n] * x[n]
         s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
         slope = s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v)
-        grad_x[n] = before[n] * after[n] * grad[n] * slope
+        grad_x[n] = direct[n] + before[n] * after[n] * (grad[n] + other[n]) * slope
 
 
 @inline
-def _exact_gelu_slope(x, before, after, grad, grad_x):
+def _exact_gelu_slope(x, before, after, grad, other, direct, grad_x):
     for n in range(len(x)):
         v = before[n] * x[n]
         below, density = _normal(v)
-        grad_x[n] = before[n] * after[n] * grad[n] * (below + v * density)
+        grad_x[n] = direct[n] + before[n] * after[n] * (grad[n] + other[n]) * (below + v * density)
 
 
 @inline
@@ -196,13 +207,13 @@ def _gated(value, gate, value_bias, gate_bias, scale, skip, y):
 @parallel
 def _gated_backward(value, gate, value_bias, gate_bias, scale, grad, grad_value, grad_gate, sums):
     """Rows as in `_gated`; sums, (1, tasks, ...), takes the sum of grad_gate's rows."""
-    tasks, steps = _plan(grad.shape[1], grad.shape[2])
     H, other = grad.shape[2], gate.shape[2] - grad.shape[2]
-    for task in numba.prange(len(grad) * tasks):
+    tasks, steps = _plan(gate.shape[1], H)
+    for task in numba.prange(len(gate) * tasks):
         i, start = task // tasks, (task % tasks) * steps
         b, c, total = value_bias[0, 0], gate_bias[0, 0], sums[0, task]
-        for k in range(start, min(start + steps, grad.shape[1])):
-            v, z, g, factor = value[i, k, :H], gate[i, k, other:], grad[i, k], _row(scale, i, k)
+        for k in range(start, min(start + steps, gate.shape[1])):
+            v, z, g, factor = value[i, k, :H], gate[i, k, other:], _row(grad, i, k), _row(scale, i, k)
             gv, gz, row = grad_value[i, k, :H], grad_gate[i, k, other:], grad_gate[i, k]
             for n in range(len(g)):
                 s, slope = logistic_and_slope(z[n] + c[n])

@@ -23,11 +23,29 @@ def gelu(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) ->
     return y
 
 
-def gelu_backward(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool, grad: Tensor) -> Tensor:
-    """Gradient of `gelu` in x."""
+def gelu_backward(
+    x: Tensor,
+    before: Tensor | None,
+    after: Tensor | None,
+    exact: bool,
+    grad: Tensor,
+    other: Tensor | None,
+    direct: Tensor | None,
+) -> Tensor:
+    """Gradient of `gelu` in x: direct plus that by way of its result, whose gradient is grad + other."""
     grad_x = x.new_empty(x.shape)
     factors = *_factor(before), *_factor(after)
-    _launch(_gelu_backward, x, x.contiguous(), *factors, grad.contiguous(), grad_x, EXACT=exact)
+    _launch(
+        _gelu_backward,
+        x,
+        x.contiguous(),
+        *factors,
+        grad.contiguous(),
+        _contiguous(other),
+        _contiguous(direct),
+        grad_x,
+        EXACT=exact,
+    )
     return grad_x
 
 
@@ -134,7 +152,7 @@ def _gelu(
 
 @triton.jit
 def _gelu_backward(
-    x, before, before_sequence, before_step, after, after_sequence, after_step, grad, grad_x, L, H,
+    x, before, before_sequence, before_step, after, after_sequence, after_step, grad, other, direct, grad_x, L, H,
     EXACT: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
     sequence, _, step, n = tile(L, H, STEPS, FEATURES)
@@ -146,7 +164,13 @@ def _gelu_backward(
     else:
         _, slope = _logistic_and_slope(v)
     factor = _factor_of(after, after_sequence, after_step, sequence, step, n, H, mask)
-    tl.store(grad_x + at, load_wide(grad + at, mask) * slope * factor * inner, mask=mask)
+    g = load_wide(grad + at, mask)
+    if other is not None:
+        g += load_wide(other + at, mask)
+    to_x = g * slope * factor * inner
+    if direct is not None:
+        to_x += load_wide(direct + at, mask)
+    tl.store(grad_x + at, to_x, mask=mask)
 
 
 @triton.jit

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import add_scaled, diagonal_scan, linear, parts, zero_padding
+from longrange.kernels import add_scaled, diagonal_scan, diagonal_system, linear, zero_padding
 from longrange.layers.base import Recurrence, SequenceLayer, check_time_steps
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
@@ -75,8 +75,9 @@ class S5(SequenceLayer):
         return system.outputs(system.states(u, None, bidirectional=self.bidirectional), u)
 
     def _recurrence(self, rate: float) -> "S5Recurrence":
-        A_bar, B_bar = self.discretized(rate)
-        return S5Recurrence(parts(A_bar), parts(B_bar).flatten(0, 1), self._output_matrix(), self.D)
+        gain = 2.0 if self.conj_sym else 1.0
+        values = self._real_parts(), self.Lambda_im, self.time_steps(rate), self.B, self.C
+        return S5Recurrence(*diagonal_system(self.discretization, *values, gain), self.D)
 
     def time_steps(self, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.time_steps`; (p,)."""
@@ -93,16 +94,13 @@ class S5(SequenceLayer):
         Returns:
             A_bar, (p,) complex, and B_bar, (p, H) complex.
         """
-        real = self.Lambda_re.clamp(max=-1e-4) if self.clip_eigs else self.Lambda_re
         rule = DISCRETIZATIONS[self.discretization]
-        A_bar, gain = rule(torch.complex(real, self.Lambda_im), self.time_steps(rate))
+        A_bar, gain = rule(torch.complex(self._real_parts(), self.Lambda_im), self.time_steps(rate))
         return A_bar, gain.unsqueeze(-1) * torch.view_as_complex(self.B)
 
-    def _output_matrix(self) -> Tensor:
-        """(H, directions 2 p): gain Re(C x) over all directions as one real matrix product."""
-        gain = 2.0 if self.conj_sym else 1.0
-        parts = self.C * self.C.new_tensor([gain, -gain])
-        return parts.unflatten(1, (1 + self.bidirectional, -1)).transpose(2, 3).flatten(1)
+    def _real_parts(self) -> Tensor:
+        """Those of Lambda, (p,), clipped where asked for."""
+        return self.Lambda_re.clamp(max=-1e-4) if self.clip_eigs else self.Lambda_re
 
 
 class S5Recurrence(Recurrence):

@@ -11,7 +11,7 @@ With x the layer's output, drop a dropout and W with bias:
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import gated, gelu, glu
+from longrange.kernels import gated, gelu, gelu_fork, glu
 from longrange.models.dense import Dense, Linear
 from longrange.models.dropout import Dropout
 
@@ -60,8 +60,8 @@ class HalfGlu1(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(g * sigmoid(W g)), (B, L, H)."""
-        g = gelu(x, self.drop.scale(x))
-        return gated(g, g, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
+        g, same, _ = gelu_fork(x, self.drop.scale(x))
+        return gated(g, same, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
 
 
 class HalfGlu2(HalfGlu1):
@@ -69,7 +69,7 @@ class HalfGlu2(HalfGlu1):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(x * sigmoid(W g)), (B, L, H)."""
-        g = gelu(x, self.drop.scale(x))
+        g, _, x = gelu_fork(x, self.drop.scale(x))
         return gated(x, g, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
 
 
@@ -82,8 +82,8 @@ class FullGlu(HalfGlu1):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(W1 g * sigmoid(W2 g)), (B, L, H)."""
-        g = gelu(x, self.drop.scale(x))
-        return gated(self.value(g), g, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
+        g, same, _ = gelu_fork(x, self.drop.scale(x))
+        return gated(self.value(g), same, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
 
 
 class Glu(nn.Module):

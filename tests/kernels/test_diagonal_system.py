@@ -1,0 +1,54 @@
+"""The matrices of a discretised diagonal system: the CPU version against plain torch, outputs and gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longrange.kernels import diagonal_system
+from tests.backends import running
+
+each_rule = pytest.mark.parametrize("rule", ["zoh", "bilinear"])
+
+
+def parameters(p, H, directions, seed, dtype=torch.float64, smallest=-8.0):
+    draw = torch.Generator().manual_seed(seed)
+    real, imaginary = -torch.rand(p, generator=draw, dtype=dtype), 100 * torch.randn(p, generator=draw, dtype=dtype)
+    dt = torch.exp(smallest * torch.rand(p, generator=draw, dtype=dtype))
+    B, C = (torch.randn(*shape, 2, generator=draw, dtype=dtype) for shape in ((p, H), (H, directions * p)))
+    return [t.requires_grad_() for t in (real, imaginary, dt, B, C)]
+
+
+def outputs_and_gradients(backend, rule, inputs, gain):
+    with running(backend):
+        outputs = diagonal_system(rule, *inputs, gain)
+    cotangents = [torch.randn(t.shape, generator=torch.Generator().manual_seed(1)).to(t) for t in outputs]
+    return [*outputs, *torch.autograd.grad(outputs, inputs, cotangents)]
+
+
+@each_rule
+@settings(max_examples=25, deadline=None)
+@given(
+    p=st.integers(1, 20), H=st.integers(1, 40), directions=st.integers(1, 2), gain=st.sampled_from([1.0, 2.0]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_cpu_equals_reference(rule, p, H, directions, gain, seed):
+    inputs = parameters(p, H, directions, seed)
+    for fast, slow in zip(*(outputs_and_gradients(b, rule, inputs, gain) for b in ("cpu", "reference")), strict=True):
+        assert fast.shape == slow.shape
+        torch.testing.assert_close(fast, slow, rtol=1e-8, atol=1e-8)
+
+
+@each_rule
+def test_gradcheck(rule):
+    assert torch.autograd.gradcheck(lambda *inputs: diagonal_system(rule, *inputs, 2.0), parameters(3, 4, 2, 0))
+
+
+@each_rule
+def test_float32_is_near_float64_for_the_smallest_steps(rule):
+    """Where A_bar is near 1 and its difference from 1 would cancel."""
+    inputs = parameters(30, 5, 2, 0, smallest=-20.0)
+    single = [t.detach().float().requires_grad_() for t in inputs]
+    results = outputs_and_gradients("cpu", rule, single, 2.0), outputs_and_gradients("cpu", rule, inputs, 2.0)
+    for low, exact in zip(*results, strict=True):
+        assert (low - exact).norm() < 1e-5 * exact.norm()
