@@ -5,9 +5,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.kernels import causal_convolution, two_sided_convolution
+from longrange.kernels import causal_convolution, convolution_fft_cpu, two_sided_convolution
 from longrange.kernels.convolution_cpu import features_first, time_first
 from tests.backends import running, with_gradients
+
+
+@pytest.fixture(params=["short", "long"], autouse=True, scope="module")
+def way(request):
+    """Both ways of the CPU for all lengths, apart from those that are long anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "long":
+            patch.setattr(convolution_fft_cpu, "LONGEST", 0)
+        yield request.param
 
 
 def random_problem(B, L, H, M, *lengths, dtype=torch.float64, seed=0):
@@ -38,6 +47,56 @@ def test_cpu_equals_reference(B, L, H, M, lengths, seed):
     for ours, twin in zip(fast, slow, strict=True):
         assert ours.is_contiguous()
         torch.testing.assert_close(ours, twin, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 5e-15)])
+@pytest.mark.parametrize(
+    ("B", "L", "H", "M", "lengths"),
+    [
+        (1, 1, 1, 1, (1,)),
+        (1, 1, 17, 2, (3, 3)),
+        (2, 2, 16, 1, (2, 1)),
+        (3, 64, 48, 2, (64, 64)),
+        (5, 100, 17, 1, (7,)),
+        (1, 333, 16, 2, (700, 20)),
+        (2, 1024, 17, 1, (1024, 1024)),
+        (1, 4096, 17, 2, (4096, 4096)),
+        (1, 4097, 17, 2, (4097, 4097)),
+    ],
+)
+def test_both_precisions_equal_the_reference_in_double(B, L, H, M, lengths, dtype, tolerance):
+    inputs, cotangent = random_problem(B, L, H, M, *lengths)
+    exact = with_gradients(convolution, inputs, cotangent, "reference")
+    ours = with_gradients(convolution, [t.detach().to(dtype) for t in inputs], cotangent.to(dtype), "cpu")
+    for a, b in zip(ours, exact, strict=True):
+        assert (a.dtype, a.shape) == (dtype, b.shape)
+        assert a.is_contiguous()
+        assert (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+def test_the_number_of_threads_changes_no_bit():
+    problem, threads = random_problem(3, 50, 70, 2, 50, 50, dtype=torch.float32), torch.get_num_threads()
+    outputs = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            outputs.append(with_gradients(convolution, *problem, "cpu"))
+    finally:
+        torch.set_num_threads(threads)
+    for one, two in zip(*outputs, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_small_sequence_loses_nothing_beside_large_ones():
+    (u, K, K_back, D), _ = random_problem(3, 50, 17, 2, 50, 50, dtype=torch.float32)
+    u.data[::2] *= 1e6
+    together, alone = two_sided_convolution(u, K, K_back, D), two_sided_convolution(u[1:2], K, K_back, D)
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-5)
+
+
+def test_periods_up_to_the_bound_are_powers_of_two(way):
+    found = [convolution_fft_cpu.period(n) for n in (2, 4, 6, 64, 65, 8192, 8193)]
+    assert found == ([4, 4, 8, 64, 128, 8192, None] if way == "short" else [None] * 7)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])

@@ -1,7 +1,7 @@
 """Convolution of sequences with kernels by fast Fourier transforms.
 
-The transforms are torch's everywhere. On a CPU each step between them is one pass over memory; elsewhere the plain form
-in `longrange.ssm`, which is the reference, does the work.
+On a CPU short ones are one pass over memory, a slice of the features at a time; long ones are transforms of torch, and
+passes between them. Elsewhere the plain form in `longrange.ssm`, which is the reference, does the work.
 Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
 """
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.fft import irfft, rfft
 
-from longrange.kernels import backend, convolution_cpu
+from longrange.kernels import backend, convolution_cpu, convolution_fft_cpu
 from longrange.ssm import convolution as reference
 
 
@@ -26,7 +26,7 @@ def causal_convolution(u: Tensor, K: Tensor, D: Tensor | None = None) -> Tensor:
     """
     if backend.resolve(u.device) != "cpu":
         return reference.causal_convolution(u, K, D)
-    return _Convolution.apply(u.to(K.dtype), K, None, D, reference.period(u.shape[1], K.shape[-1]))
+    return _convolution(u, K, None, D, reference.period(u.shape[1], K.shape[-1]))
 
 
 def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None = None) -> Tensor:
@@ -43,10 +43,34 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
     if backend.resolve(u.device) != "cpu":
         return reference.two_sided_convolution(u, K, K_back, D)
     n = reference.period(u.shape[1], K.shape[-1], K_back.shape[-1])
-    return _Convolution.apply(u.to(K.dtype), K, K_back, D, n)
+    return _convolution(u, K, K_back, D, n)
 
 
-class _Convolution(torch.autograd.Function):
+def _convolution(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int) -> Tensor:
+    short = convolution_fft_cpu.period(n)
+    if short:
+        return _Short.apply(u.to(K.dtype), K, K_back, D, short)
+    return _Long.apply(u.to(K.dtype), K, K_back, D, n)
+
+
+class _Short(torch.autograd.Function):
+    """Nothing but the inputs is kept: their transforms are quicker made again than read."""
+
+    @staticmethod
+    def forward(ctx, u, K, K_back, D, n):
+        ctx.save_for_backward(u, K, K_back, D)
+        ctx.n = n
+        return convolution_fft_cpu.convolve(u, K, K_back, D, n)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_y):
+        for_u, *for_kernels = ctx.needs_input_grad[:4]
+        grads = convolution_fft_cpu.correlate(grad_y, *ctx.saved_tensors, ctx.n, for_u, any(for_kernels))
+        return *(grad if wanted else None for grad, wanted in zip(grads, ctx.needs_input_grad, strict=False)), None
+
+
+class _Long(torch.autograd.Function):
     """L steps of a cyclic convolution of period n, as in the reference."""
 
     @staticmethod

@@ -1,7 +1,8 @@
 """Vector registers as values in Numba kernels: for loops too short or too nested for the compiler to vectorise.
 
-`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, * act on each. `stack` is memory that
-the compiler knows to be the function's own, so that it may keep what lies there in registers.
+`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, * act on each; `row_lanes` and `put_row`
+do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the function's own, so that it
+may keep what lies there in registers.
 """
 
 import operator
@@ -14,9 +15,10 @@ from numba.extending import intrinsic, overload, register_model
 from numba.np.arrayobj import populate_array
 
 LANES = 16  # values: one register of AVX-512 in single precision, several of a machine with shorter ones
+_INDEX = ir.IntType(32)
 
 
-class _Lanes(types.Type):
+class Lanes(types.Type):
     """So many floats of one type."""
 
     def __init__(self, element, count=LANES):
@@ -24,7 +26,7 @@ class _Lanes(types.Type):
         super().__init__(name=f"Lanes({element}, {count})")
 
 
-@register_model(_Lanes)
+@register_model(Lanes)
 class _Model(PrimitiveModel):
     def __init__(self, manager, lanes):
         super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.element).get_value_type(), lanes.count))
@@ -33,13 +35,21 @@ class _Model(PrimitiveModel):
 @intrinsic
 def lanes(typing_context, array, at):
     """The LANES values of a contiguous array from flat index `at` on."""
-    return _Lanes(array.dtype)(array, types.intp), _load
+
+    def generate(context, builder, signature, arguments):
+        return load_lanes(context, builder, signature.args[0], *arguments)
+
+    return Lanes(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
 def some_lanes(typing_context, array, at, axes):
     """As `lanes`; as many values as the tuple `axes` has members."""
-    return _Lanes(array.dtype, axes.count)(array, types.intp, axes), _load
+
+    def generate(context, builder, signature, arguments):
+        return load_lanes(context, builder, signature.args[0], *arguments[:2], axes.count)
+
+    return Lanes(array.dtype, axes.count)(array, types.intp, axes), generate
 
 
 @intrinsic
@@ -47,23 +57,94 @@ def put(typing_context, array, at, value):
     """Write LANES values into a contiguous array, from flat index `at` on."""
 
     def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature, arguments, value)
-        builder.store(arguments[2], place, align=context.get_abi_sizeof(place.type.pointee.element))
+        store_lanes(context, builder, signature.args[0], *arguments)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
 
 
-def _load(context, builder, signature, arguments):
-    place = _place(context, builder, signature, arguments, signature.return_type)
+@intrinsic
+def row_lanes(typing_context, rows, t):
+    """The first LANES values of row t of a matrix whose rows are contiguous, wherever they lie."""
+
+    def generate(context, builder, signature, arguments):
+        place = _row(context, builder, signature.args[0], *arguments)
+        return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+
+    return Lanes(rows.dtype)(rows, types.intp), generate
+
+
+@intrinsic
+def put_row(typing_context, rows, t, value):
+    """Write the first LANES values of a row, see `row_lanes`."""
+
+    def generate(context, builder, signature, arguments):
+        place = _row(context, builder, signature.args[0], *arguments[:2])
+        builder.store(arguments[2], place, align=context.get_abi_sizeof(place.type.pointee.element))
+        return context.get_dummy_value()
+
+    return types.void(rows, types.intp, value), generate
+
+
+@intrinsic
+def turn(typing_context, source, out, factor):
+    """Write the transpose of LANES times LANES values, times a factor; both matrices as in `row_lanes`."""
+
+    def generate(context, builder, signature, arguments):
+        (source, out, factor), (from_type, to_type, _) = arguments, signature.args
+        rows, factors = [], spread_lanes(builder, factor)
+        for c in range(LANES):
+            place = _row(context, builder, from_type, source, ir.IntType(64)(c))
+            row = builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+            rows.append(builder.fmul(row, factors))
+        for c, row in enumerate(_transposed(builder, rows)):
+            place = _row(context, builder, to_type, out, ir.IntType(64)(c))
+            builder.store(row, place, align=context.get_abi_sizeof(place.type.pointee.element))
+        return context.get_dummy_value()
+
+    return types.void(source, out, factor), generate
+
+
+def _row(context, builder, array, value, t):
+    """The address of the first LANES values of a row."""
+    rows = context.make_array(array)(context, builder, value)
+    stride = builder.extract_value(rows.strides, 0)
+    start = builder.gep(builder.bitcast(rows.data, ir.IntType(8).as_pointer()), [builder.mul(t, stride)])
+    return builder.bitcast(start, ir.VectorType(rows.data.type.pointee, LANES).as_pointer())
+
+
+def _transposed(builder, rows):
+    """Row i takes turns with row i + LANES / 2, as often as LANES can be halved."""
+    half, index = LANES // 2, ir.VectorType(_INDEX, LANES)
+    low, high = ([i for k in range(half) for i in (start + k, start + k + LANES)] for start in (0, half))
+    for _ in range(LANES.bit_length() - 1):
+        pairs = zip(rows[:half], rows[half:], strict=True)
+        rows = [builder.shuffle_vector(a, b, ir.Constant(index, mask)) for a, b in pairs for mask in (low, high)]
+    return rows
+
+
+def load_lanes(context, builder, array, value, at, count=LANES):
+    """Generates the load of values of an array, given by its type and its value, from flat index `at` on."""
+    place = _place(context, builder, array, value, at, count)
     return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 
-def _place(context, builder, signature, arguments, lanes):
-    """The address of lanes of a type at an index of an array, the first two arguments."""
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    vector = context.get_value_type(lanes)
-    return builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+def store_lanes(context, builder, array, value, at, vector):
+    """Generates the store of a vector into an array, given by its type and its value, from flat index `at` on."""
+    place = _place(context, builder, array, value, at, vector.type.count)
+    builder.store(vector, place, align=context.get_abi_sizeof(place.type.pointee.element))
+
+
+def _place(context, builder, array, value, at, count):
+    """The address of a vector at a flat index of an array."""
+    data = context.make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [at]), ir.VectorType(data.type.pointee, count).as_pointer())
+
+
+def spread_lanes(builder, number):
+    """Generates LANES times one number."""
+    first = builder.insert_element(ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined), number, _INDEX(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
 
 
 @intrinsic
@@ -73,7 +154,7 @@ def nothing(typing_context, array):
     def generate(context, builder, signature, arguments):
         return context.get_constant_null(signature.return_type)
 
-    return _Lanes(array.dtype)(array), generate
+    return Lanes(array.dtype)(array), generate
 
 
 @intrinsic
@@ -94,19 +175,19 @@ def _multiply(typing_context, a, b):
 @overload(operator.add)
 @overload(operator.iadd)
 def _overload_add(a, b):
-    if isinstance(a, _Lanes):
+    if isinstance(a, Lanes):
         return lambda a, b: _add(a, b)
 
 
 @overload(operator.sub)
 def _overload_subtract(a, b):
-    if isinstance(a, _Lanes):
+    if isinstance(a, Lanes):
         return lambda a, b: _subtract(a, b)
 
 
 @overload(operator.mul)
 def _overload_multiply(a, b):
-    if isinstance(a, _Lanes):
+    if isinstance(a, Lanes):
         return lambda a, b: _multiply(a, b)
 
 

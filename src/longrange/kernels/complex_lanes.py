@@ -1,0 +1,78 @@
+"""Complex numbers in vector registers: pairs of `lanes`, real and imaginary parts, which lie side by side in memory.
+
+Operations are written out for the code generator, since each function of Numba costs compile time.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from longrange.kernels.lanes import LANES, Lanes, load_lanes, spread_lanes, store_lanes
+
+ROW = 2 * LANES  # values
+
+
+def _operation(formula):
+    """A function of two numbers from one that is given the builder, a, b, c and d for a + i b and c + i d."""
+
+    def operation(typing_context, a, b):
+        def generate(context, builder, signature, arguments):
+            parts = [builder.extract_value(number, i) for number in arguments for i in range(2)]
+            return context.make_tuple(builder, signature.return_type, formula(builder, *parts))
+
+        return a(a, b), generate
+
+    return intrinsic(operation)
+
+
+plus = _operation(lambda to, a, b, c, d: (to.fadd(a, c), to.fadd(b, d)))
+minus = _operation(lambda to, a, b, c, d: (to.fsub(a, c), to.fsub(b, d)))
+plus_i_times = _operation(lambda to, a, b, c, d: (to.fsub(a, d), to.fadd(b, c)))
+minus_i_times = _operation(lambda to, a, b, c, d: (to.fadd(a, d), to.fsub(b, c)))
+plus_conjugate = _operation(lambda to, a, b, c, d: (to.fadd(a, c), to.fsub(b, d)))
+minus_conjugate = _operation(lambda to, a, b, c, d: (to.fsub(a, c), to.fadd(b, d)))
+minus_then_conjugate = _operation(lambda to, a, b, c, d: (to.fsub(a, c), to.fsub(d, b)))
+times = _operation(
+    lambda to, a, b, c, d: (to.fsub(to.fmul(a, c), to.fmul(b, d)), to.fadd(to.fmul(a, d), to.fmul(b, c)))
+)
+times_conjugate = _operation(
+    lambda to, a, b, c, d: (to.fadd(to.fmul(a, c), to.fmul(b, d)), to.fsub(to.fmul(b, c), to.fmul(a, d)))
+)
+
+
+@intrinsic
+def load(typing_context, z, at):
+    """The number from flat index `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        z, at = arguments
+        parts = [load_lanes(context, builder, signature.args[0], z, builder.add(at, at.type(k))) for k in (0, LANES)]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, z, at, a):
+    """Write a number from flat index `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        z, at, number = arguments
+        for i in range(2):
+            part = builder.extract_value(number, i)
+            store_lanes(context, builder, signature.args[0], z, builder.add(at, at.type(i * LANES)), part)
+        return context.get_dummy_value()
+
+    return types.void(z, types.intp, a), generate
+
+
+@intrinsic
+def spread_pair(typing_context, table, at):
+    """LANES times the complex number whose parts are at `at` and `at + 1` of a flat array."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        values = [builder.load(builder.gep(data, [builder.add(arguments[1], ir.IntType(64)(i))])) for i in range(2)]
+        return context.make_tuple(builder, signature.return_type, [spread_lanes(builder, value) for value in values])
+
+    return types.UniTuple(Lanes(table.dtype), 2)(table, types.intp), generate

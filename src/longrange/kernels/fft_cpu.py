@@ -1,0 +1,202 @@
+"""Fourier transforms of real sequences on the CPU, in Numba: one slice of features at a time, a vector register wide.
+
+Rows of a slice are time steps, read and written where they lie: nothing is transposed. Two steps make one complex
+number, z_t = u_2t + i u_2t+1, so that a period of n steps is a transform of N = n / 2, in place in `n * LANES` values.
+
+The forward transform splits polynomials, x^2m - c^2 into x^m - c and x^m + c, down to numbers; the inverse joins them.
+All butterflies of a block then share their factors, and numbers come out in bit-reversed order: at place p the value
+at w_p = exp(-2 pi i r_p), where r_p is p's binary digits behind the point in reversed order, whatever N is.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longrange.kernels.complex_lanes import (
+    ROW,
+    load,
+    minus,
+    minus_i_times,
+    plus,
+    plus_i_times,
+    spread_pair,
+    store,
+    times,
+    times_conjugate,
+)
+from longrange.kernels.lanes import nothing, put_row, row_lanes
+from longrange.kernels.numba_tools import embedded, part
+
+LONGEST = 8192  # period: longer ones leave the cache
+_NEAR = 256  # rows, of a block that stays in the first-level cache
+FIRST = np.int64(0)  # a literal would be a type of its own, for which functions are compiled again
+_FACTORS = 6  # values per block: the real and imaginary parts of three factors
+
+
+@cache
+def tables(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The factors w_4b, w_2b and w_4b w_2b of every block b, and w_p of every place; (real, imaginary) pairs."""
+    reversed_digits = torch.zeros(1, dtype=torch.float64)
+    while len(reversed_digits) < LONGEST // 2:
+        reversed_digits = torch.stack([reversed_digits / 2, reversed_digits / 2 + 0.5], 1).flatten()
+    angles = -2 * math.pi * reversed_digits
+    blocks = torch.stack([angles[::4], angles[::2][: len(angles) // 4], 0 * angles[::4]], 1)
+    blocks[:, 2] = blocks[:, 0] + blocks[:, 1]
+    return _parts(blocks).to(dtype), _parts(angles).to(dtype)
+
+
+def _parts(angles: Tensor) -> Tensor:
+    return torch.stack([angles.cos(), angles.sin()], -1).flatten()
+
+
+@part
+def forward(steps, z, factors):
+    """z = transform of the rows of `steps`, (L, LANES), with zeros after them."""
+    N = len(z) // ROW
+    blocks = 2 if _odd_power(N) else 4
+    if blocks == 2:
+        _read_2(steps, z, N // 2)
+    else:
+        _read_4(steps, z, N // 4)
+    while N // blocks > _NEAR:
+        _split(z, N // blocks // 4, FIRST, blocks, factors)
+        blocks *= 4
+    for block in range(blocks):
+        quarter, count = N // blocks // 4, 1
+        while quarter:
+            _split(z, quarter, block * count, (block + 1) * count, factors)
+            quarter, count = quarter // 4, count * 4
+
+
+@part
+def inverse(z, steps, factors):
+    """The rows of `steps`, (L, LANES), from their transform, times N."""
+    N = len(z) // ROW
+    blocks = 2 if _odd_power(N) else 4
+    while N // blocks > _NEAR:
+        blocks *= 4
+    for block in range(blocks):
+        count = N // blocks // 4
+        while count:
+            _join(z, N // blocks // 4 // count, block * count, (block + 1) * count, factors)
+            count //= 4
+    while blocks > 4:
+        blocks //= 4
+        _join(z, N // blocks // 4, FIRST, blocks, factors)
+    if blocks == 2:
+        _write_2(z, N // 2, steps)
+    else:
+        _write_4(z, N // 4, steps)
+
+
+@embedded
+def _odd_power(N):
+    """Whether N, a power of two, is no power of four."""
+    return N & 0xAAAAAAAA != 0
+
+
+@part
+def _split(z, quarter, low, high, factors):
+    """Blocks number `low` to `high` of four quarters each into a block each."""
+    step = quarter * ROW
+    for block in range(low, high):
+        w1, w2, w3 = _three(factors, block)
+        for i in range(4 * block * step, (4 * block + 1) * step, ROW):
+            b1 = times(load(z, i + step), w1)
+            b2 = times(load(z, i + 2 * step), w2)
+            b3 = times(load(z, i + 3 * step), w3)
+            _store_split(z, i, step, load(z, i), b1, b2, b3)
+
+
+@part
+def _join(z, quarter, low, high, factors):
+    """What `_split` does, undone, times four."""
+    step = quarter * ROW
+    for block in range(low, high):
+        w1, w2, w3 = _three(factors, block)
+        for i in range(4 * block * step, (4 * block + 1) * step, ROW):
+            b0, b1, b2, b3 = _joined(z, i, step)
+            store(z, i, b0)
+            store(z, i + step, times_conjugate(b1, w1))
+            store(z, i + 2 * step, times_conjugate(b2, w2))
+            store(z, i + 3 * step, times_conjugate(b3, w3))
+
+
+@part
+def _read_4(steps, z, quarter):
+    """`_split` of one block that is somewhere else: all factors are 1."""
+    for r in range(quarter):
+        b0, b1 = _read(steps, r), _read(steps, r + quarter)
+        b2, b3 = _read(steps, r + 2 * quarter), _read(steps, r + 3 * quarter)
+        _store_split(z, r * ROW, quarter * ROW, b0, b1, b2, b3)
+
+
+@part
+def _write_4(z, quarter, steps):
+    """`_join` of one block to somewhere else: all factors are 1."""
+    for r in range(quarter):
+        b0, b1, b2, b3 = _joined(z, r * ROW, quarter * ROW)
+        _write(steps, r, b0)
+        _write(steps, r + quarter, b1)
+        _write(steps, r + 2 * quarter, b2)
+        _write(steps, r + 3 * quarter, b3)
+
+
+@part
+def _read_2(steps, z, half):
+    """As `_read_4`, into two blocks."""
+    for r in range(half):
+        a, b = _read(steps, r), _read(steps, r + half)
+        store(z, r * ROW, plus(a, b))
+        store(z, (r + half) * ROW, minus(a, b))
+
+
+@part
+def _write_2(z, half, steps):
+    """As `_write_4`, from two blocks."""
+    for r in range(half):
+        a, b = load(z, r * ROW), load(z, (r + half) * ROW)
+        _write(steps, r, plus(a, b))
+        _write(steps, r + half, minus(a, b))
+
+
+@embedded
+def _store_split(z, i, step, b0, b1, b2, b3):
+    even, odd = plus(b0, b2), plus(b1, b3)
+    store(z, i, plus(even, odd))
+    store(z, i + step, minus(even, odd))
+    even, odd = minus(b0, b2), minus(b1, b3)
+    store(z, i + 2 * step, minus_i_times(even, odd))
+    store(z, i + 3 * step, plus_i_times(even, odd))
+
+
+@embedded
+def _joined(z, i, step):
+    a, b, c, d = load(z, i), load(z, i + step), load(z, i + 2 * step), load(z, i + 3 * step)
+    even, odd, third, fourth = plus(a, b), minus(a, b), plus(c, d), minus(c, d)
+    return plus(even, third), plus_i_times(odd, fourth), minus(even, third), minus_i_times(odd, fourth)
+
+
+@embedded
+def _three(factors, block):
+    at = _FACTORS * block
+    return spread_pair(factors, at), spread_pair(factors, at + 2), spread_pair(factors, at + 4)
+
+
+@embedded
+def _read(steps, r):
+    """Number r, of steps 2r and 2r + 1: zeros where the sequence is over."""
+    even = row_lanes(steps, 2 * r) if 2 * r < len(steps) else nothing(steps)
+    odd = row_lanes(steps, 2 * r + 1) if 2 * r + 1 < len(steps) else nothing(steps)
+    return even, odd
+
+
+@embedded
+def _write(steps, r, number):
+    if 2 * r < len(steps):
+        put_row(steps, 2 * r, number[0])
+    if 2 * r + 1 < len(steps):
+        put_row(steps, 2 * r + 1, number[1])
