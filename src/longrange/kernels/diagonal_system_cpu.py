@@ -32,7 +32,7 @@ def system_backward(
     grad_A_bar: Tensor,
     grad_B_bar: Tensor,
     grad_rows: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Gradients in Lambda_re, Lambda_im, dt, B and C."""
     p, H, _ = B.shape
     grad_B, grad_C = torch.empty_like(B), B.new_empty(H, grad_rows.shape[1] // 2, 2)
