@@ -5,6 +5,7 @@ written as zeros. Sums are taken per task and merged in a fixed order, so they d
 """
 
 import numba
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +16,9 @@ _STEPS = 128  # per task: a block of them stays in the second-level cache
 
 def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over the valid steps, (H,) each, of x, (B, L, H), with lengths (B,)."""
-    tasks = x.shape[0] * _blocks(x.shape[1])
-    means, squares, counts = x.new_zeros(tasks, x.shape[2]), x.new_zeros(tasks, x.shape[2]), x.new_zeros(tasks)
-    _moments(*arrays(x, lengths, means, squares, counts))
-    share = (counts / counts.sum()).unsqueeze(1)  # sums, not a matrix product, which autocast would round
-    mean = (share * means).sum(0)
-    return mean, squares.sum(0) / counts.sum() + (share * (means - mean).square()).sum(0)
+    mean, variance = x.new_zeros(x.shape[2]), x.new_zeros(x.shape[2])
+    _moments(*arrays(x, lengths, mean, variance))
+    return mean, variance
 
 
 def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -32,10 +30,9 @@ def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tenso
 
 def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Sums over the valid steps of grad and of grad * (x - mean), (H,) each."""
-    tasks = x.shape[0] * _blocks(x.shape[1])
-    plain, weighted = x.new_zeros(tasks, x.shape[2]), x.new_zeros(tasks, x.shape[2])
+    plain, weighted = x.new_zeros(x.shape[2]), x.new_zeros(x.shape[2])
     _sums(*arrays(grad, x, lengths, mean, plain, weighted))
-    return plain.sum(0), weighted.sum(0)
+    return plain, weighted
 
 
 def combine(
@@ -55,24 +52,37 @@ def _blocks(L):
 
 
 @parallel
-def _moments(x, lengths, means, squares, counts):
+def _moments(x, lengths, mean, variance):
+    """Mean and sum of squares of each task, merged by their shares."""
     blocks = _blocks(x.shape[1])
+    parts, counts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype), np.zeros(len(x) * blocks, x.dtype)
     for task in numba.prange(len(counts)):
         i, start = task // blocks, (task % blocks) * _STEPS
         count = min(start + _STEPS, lengths[i]) - start
         if count > 0:
             counts[task] = count
-            mean, square = means[task], squares[task]
-            for k in range(start, start + count):
-                row = x[i, k]
-                for n in range(len(row)):
-                    mean[n] += row[n]
-            for n in range(len(mean)):
-                mean[n] /= counts[task]
-            for k in range(start, start + count):
-                row = x[i, k]
-                for n in range(len(row)):
-                    square[n] += (row[n] - mean[n]) * (row[n] - mean[n])
+            _moments_of(x[i, start : start + count], parts[task, 0], parts[task, 1])
+    total = counts.sum()
+    for task in range(len(counts)):
+        for n in range(len(mean)):
+            mean[n] += counts[task] / total * parts[task, 0, n]
+    for task in range(len(counts)):
+        for n in range(len(mean)):
+            away = parts[task, 0, n] - mean[n]
+            variance[n] += (parts[task, 1, n] + counts[task] * away * away) / total
+
+
+@inline
+def _moments_of(rows, mean, square):
+    """Mean, and sum of squares about it, of some steps."""
+    for k in range(len(rows)):
+        for n in range(len(mean)):
+            mean[n] += rows[k, n]
+    for n in range(len(mean)):
+        mean[n] /= len(rows)
+    for k in range(len(rows)):
+        for n in range(len(mean)):
+            square[n] += (rows[k, n] - mean[n]) * (rows[k, n] - mean[n])
 
 
 @parallel
@@ -92,14 +102,19 @@ def _affine(x, lengths, mean, scale, shift, y):
 @parallel
 def _sums(grad, x, lengths, mean, plain, weighted):
     blocks = _blocks(x.shape[1])
-    for task in numba.prange(len(plain)):
+    parts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype)
+    for task in numba.prange(len(parts)):
         i, start = task // blocks, (task % blocks) * _STEPS
-        total, product = plain[task], weighted[task]
+        total, product = parts[task, 0], parts[task, 1]
         for k in range(start, min(start + _STEPS, lengths[i])):
             row, g = x[i, k], grad[i, k]
             for n in range(len(row)):
                 total[n] += g[n]
                 product[n] += g[n] * (row[n] - mean[n])
+    for part in parts:
+        for n in range(len(plain)):
+            plain[n] += part[0, n]
+            weighted[n] += part[1, n]
 
 
 @parallel
