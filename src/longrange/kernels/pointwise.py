@@ -1,10 +1,11 @@
 """The pointwise work of a block: GELU, and the gate of a gated linear unit, with dropout's factors and the skip sum.
 
 gelu(x) = x Phi(x), or x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) in its tanh form; gated(v, z) = v sigmoid(z). In
-float32 on the CPU, and in any precision on a GPU, each is one pass over memory, forward and backward; elsewhere torch's
-own functions do the work.
+float32 on the CPU, and in any precision on a GPU, each is one pass over memory, forward and backward; beside float32
+the CPU takes bfloat16 after widening it. Elsewhere torch's own functions do the work.
 """
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import torch
@@ -35,7 +36,7 @@ def gelu_fork(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`gelu`, the same again for a second user, and x for a third: their gradients meet without a pass for each sum."""
     if kernels := _kernels(x, before, after):
-        return _Gelu.apply(x, before, after, exact, kernels)
+        return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels)
     y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
     return y, y, x
 
@@ -55,8 +56,8 @@ def gated(
     Returns:
         (B, L, H) float.
     """
-    if kernels := _kernels_after_product(value, x, weight, bias, scale, skip):
-        return _Gated.apply(value, linear(x, weight), bias, scale, skip, kernels)
+    if kernels := _kernels(value, x, weight, bias, scale, skip):
+        return _Gated.apply(*_taken_by(kernels, value, linear(x, weight), bias, scale, skip), kernels)
     return _plus(skip, _times(scale, value * torch.sigmoid(linear(x, weight, bias))))
 
 
@@ -72,15 +73,15 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
     Returns:
         (B, L, H) float.
     """
-    if kernels := _kernels_after_product(x, weight, bias, scale, skip):
-        return _Glu.apply(linear(x, weight), bias, scale, skip, kernels)
+    if kernels := _kernels(x, weight, bias, scale, skip):
+        return _Glu.apply(*_taken_by(kernels, linear(x, weight), bias, scale, skip), kernels)
     return _plus(skip, _times(scale, F.glu(linear(x, weight, bias))))
 
 
 def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
     """y + D u for y and u (B, L, H) and D (H,), all float; torch's own backward takes five passes instead of one."""
     kernels = _kernels(y, D, u)
-    return _AddScaled.apply(y, D, u, kernels) if kernels else torch.addcmul(y, D, u)
+    return _AddScaled.apply(*_taken_by(kernels, y, D, u), kernels) if kernels else torch.addcmul(y, D, u)
 
 
 def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:
@@ -90,14 +91,14 @@ def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:
         from longrange.kernels import pointwise_triton  # late: Triton may not be installed
 
         return pointwise_triton
-    single = all(t is None or t.dtype == torch.float32 for t in (first, *others))
+    precisions = {t.dtype for t in (first, *others) if t is not None}
+    single = torch.float32 in precisions and precisions <= {torch.float32, torch.bfloat16}
     return pointwise_cpu if version == "cpu" and single else None
 
 
-def _kernels_after_product(first: Tensor, *others: Tensor | None) -> ModuleType | None:
-    """As `_kernels`, with a product of the tensors among them, whose precision autocast may lower."""
-    kernels = _kernels(first, *others)
-    return None if kernels is pointwise_cpu and torch.is_autocast_enabled("cpu") else kernels
+def _taken_by(kernels: ModuleType, *tensors: Tensor | None) -> Iterator[Tensor | None]:
+    """The tensors in a precision that the kernels take: on the CPU autocast's products are widened."""
+    return (t.float() if kernels is pointwise_cpu and t is not None else t for t in tensors)
 
 
 def _times(factor: Tensor | None, x: Tensor) -> Tensor:
