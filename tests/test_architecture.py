@@ -13,6 +13,7 @@ ROOT = Path(longrange.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
     "errors",
+    "machine",
     "ranks",
     "secrecy",
     "whole_files",

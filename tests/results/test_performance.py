@@ -14,6 +14,7 @@ from tests.paths import ROOT
 PART = {"forward_floor_s": 0.1, "backward_floor_s": 0.2, "gap_s": 0.6, "gflop": 1.5, "mib": 30.0}
 STEP = {
     **{"experiment": "image/s5", "task": "image", "model": "s5", "batch_size": 4, "device": "cpu", "threads": 2},
+    **{"cpu": "a cpu", "date": "2026-11-27"},
     **{"step_s": 1.8, "floor_s": 0.6, "reached": 1 / 3, "bandwidth_gb_per_s": 9.0, "precision": "32-true"},
     "matrix_gflop_per_s": {"float32": 80.0},
     "parts": [{**PART, "part": name, "forward_s": 0.4, "backward_s": 0.5} for name in ("layer: linear", "norm")],
@@ -38,10 +39,13 @@ def test_profiles_become_tables(tmp_path):
     for name, step in {"image-s5": STEP, "image-s5-bf16-mixed": half}.items():
         (tmp_path / "profile" / f"{name}.json").write_text(json.dumps(step))
     tables = made_tables(tmp_path)
-    assert "| image/s5 | 4 | 32-true | cpu, 2 threads | 1800.0 | 600.0 | 33% | layer: linear |" in tables["steps"]
+    assert (
+        "| image/s5 | 4 | 32-true | a cpu, 2 threads | 1800.0 | 600.0 | 33% | layer: linear | 2026-11-27 |"
+        in tables["steps"]
+    )
     assert "| norm | 400.0 | 500.0 | 300.0 | 600.0 | 33% | 1.50 | 30 |" in tables["parts"]
     assert "| **step** | 800.0 | 1000.0 | 600.0 | 1200.0 | 33% | 3.00 | 60 |" in tables["parts"]
-    assert "| image/s5 | 4 | cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
+    assert "| image/s5 | 4 | a cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
 
 
 def test_trainings_in_two_precisions_become_a_row(tmp_path):
@@ -53,7 +57,7 @@ def test_trainings_in_two_precisions_become_a_row(tmp_path):
     for name, own in {"a": {}, "b": {**diverged, "as_far": 0}}.items():
         (tmp_path / "precision" / f"{name}.json").write_text(json.dumps(same | kinds | noise | own))
     shown = made_tables(tmp_path)["precision"]
-    start = "| image/s5 | 4 | cpu, 2 threads | 3 | 500 | 1.5000 |"
+    start = "| image/s5 | 4 | a cpu, 2 threads | 3 | 500 | 1.5000 |"
     assert f"{start} 1.5123 | 0.01 | 0.02 | 0.5 | 7 of 10 | yes | 100.0 | 50.0 |" in shown
     assert f"{start} - | - | 0.02 | - | 0 of 10 | no | 100.0 | - |" in shown
 

@@ -28,17 +28,14 @@ def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *
     Returns:
         (B, L, H) float.
     """
-    return gelu_fork(x, after, before, exact=exact)[0]
+    return _gelu(x, after, before, exact)[0]
 
 
 def gelu_fork(
     x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *, exact: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`gelu`, the same again for a second user, and x for a third: their gradients meet without a pass for each sum."""
-    if kernels := _kernels(x, before, after):
-        return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels)
-    y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
-    return y, y, x
+    return _gelu(x, after, before, exact)
 
 
 def gated(
@@ -82,6 +79,13 @@ def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
     """y + D u for y and u (B, L, H) and D (H,), all float; torch's own backward takes five passes instead of one."""
     kernels = _kernels(y, D, u)
     return _AddScaled.apply(*_taken_by(kernels, y, D, u), kernels) if kernels else torch.addcmul(y, D, u)
+
+
+def _gelu(x: Tensor, after: Tensor | None, before: Tensor | None, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
+    if kernels := _kernels(x, before, after):
+        return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels)
+    y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
+    return y, y, x
 
 
 def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:

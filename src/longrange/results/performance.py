@@ -97,11 +97,12 @@ def _peers(rows: Rows) -> str:
 
 
 def _steps(profiles: Rows) -> str:
-    head = ["experiment", "batch", "precision", "device", "step, ms", "floors, ms", "reached", "largest gap"]
+    head = ["experiment", "batch", "precision", "device", "step, ms", "floors, ms", "reached", "largest gap", "day"]
     rows = [
         [
             *(_what(each), each["batch_size"], each["precision"], _device(each)),
             *(_ms(each["step_s"]), _ms(each["floor_s"]), f"{each['reached']:.0%}", each["parts"][0]["part"]),
+            each["date"],
         ]
         for each in profiles
     ]
@@ -253,7 +254,9 @@ def _what(profile: dict[str, Any]) -> str:
 
 
 def _device(profile: dict[str, Any]) -> str:
-    return f"cpu, {profile['threads']} threads" if profile["device"] == "cpu" else profile["device"]
+    if profile["device"] != "cpu":
+        return profile["device"]
+    return f"{profile.get('cpu', 'cpu')}, {profile['threads']} threads"
 
 
 def _place(profile: dict[str, Any]) -> tuple:

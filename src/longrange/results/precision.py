@@ -17,6 +17,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError, DivergedError
+from longrange.machine import cpu_model
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
 from longrange.results.record import commit
@@ -62,7 +63,8 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     first = runs["float32"][0]
     summary = {
         **where_run(cfg, first.device),
-        **{"precision": list(PRECISIONS.values()), "commit": commit(), "date": datetime.now(UTC).date().isoformat()},
+        **{"precision": list(PRECISIONS.values()), "commit": commit(), "cpu": cpu_model()},
+        **{"date": datetime.now(UTC).date().isoformat()},
         **{"batch_size": first.batch_size, "steps": steps, "window": window, "seeds": list(seeds)},
         **{kind: _outcome(own, curves[kind]) for kind, own in runs.items()},
         **_compared(compare(curves["float32"], curves["bf16"])),
