@@ -101,7 +101,7 @@ def draw(path: Path, summary: dict[str, Any], rows: list[Row]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.13)
     axes.set_xlabel("ms of one step; beside each bar its gap, time minus floor", fontsize=8)
-    axes.set_title(title(summary), loc="left", fontsize=10)
+    figure.suptitle(title(summary), x=0.01, ha="left", fontsize=10)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", alpha=0.25, linewidth=0.6)
