@@ -77,6 +77,11 @@ def test_the_commit_and_its_state_are_found(tmp_path, monkeypatch):
     package.mkdir()
     monkeypatch.setattr(record, "__file__", str(package / "record.py"))
     assert record.git_state() == {"commit": None, "dirty": None}
+    for told, dirty in (("0123abc", False), ("0123abc-dirty", True)):
+        monkeypatch.setenv("LONGRANGE_COMMIT", told)
+        assert record.git_state() == {"commit": "0123abc", "dirty": dirty}
+    monkeypatch.setenv("LONGRANGE_COMMIT", "the newest")
+    assert record.git_state() == {"commit": None, "dirty": None}
     git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)

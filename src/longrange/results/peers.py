@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 import longrange
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
-from longrange.results.record import hardware
+from longrange.results.record import commit, hardware
 from longrange.training.build import build
 from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
@@ -92,7 +92,7 @@ def peers(
         **{"ours_first_s": round(facts["first_s"], 2), "peer_first_s": round(peer_facts["first_s"], 2)},
         **{"ours_parameters": facts["n_parameters"], "peer_parameters": peer_facts["n_parameters"]},
         **{key: facts[key] for key in ("threads", "longrange", "versions")},
-        **{"rounds": rounds, "commit": commit_of(ROOT, "src", "configs"), "peer": peer.repository},
+        **{"rounds": rounds, "commit": _own_commit(), "peer": peer.repository},
         **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
         **{"peer_versions": peer_facts["versions"], "date": datetime.now(UTC).date().isoformat()},
     }
@@ -199,6 +199,12 @@ def _experiment(cfg: DictConfig) -> str:
 
 def _device_name(facts: dict[str, Any]) -> str:
     return f"{hardware()['cpu']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
+
+
+def _own_commit() -> str:
+    """As `commit_of`; of code without a repository what `git_state` knows."""
+    found = commit_of(ROOT, "src", "configs")
+    return commit() if found == "unknown" else found
 
 
 def commit_of(checkout: Path, *folders: str) -> str:

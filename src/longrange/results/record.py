@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from longrange.machine import cpu_model
 from longrange.training.outcome import Outcome
 from longrange.whole_files import write_whole
 
+_COMMIT = re.compile(r"([0-9a-f]{7,40})(-dirty)?")  # as LONGRANGE_COMMIT names it
 _PACKAGES = ("longrange", "torch", "pytorch-lightning", "hydra-core", "numpy", "numba")
 
 
@@ -69,11 +71,15 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str | bool | None]:
-    """The commit that the running code came from, and whether files differ from it; None where that is not known."""
+    """The commit that the running code came from, and whether files differ from it; None where that is not known.
+
+    Code that was copied without its repository takes the word of LONGRANGE_COMMIT, a commit or `<commit>-dirty`.
+    """
     commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    if commit is not None:
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    told = _COMMIT.fullmatch(os.environ.get("LONGRANGE_COMMIT", ""))
+    return {"commit": told[1], "dirty": told[2] is not None} if told else {"commit": None, "dirty": None}
 
 
 def commit() -> str:

@@ -44,7 +44,8 @@ def row_of(path: Path) -> dict[str, Any]:
         row = row_of_record(record)
         if record["dirty"] is not False:
             raise DataError(
-                f"{path}: the code of this run was not committed; a row needs a commit that others can read"
+                f"{path}: the code of this run was not committed, or where it ran nobody could tell; a row needs a "
+                "commit that others can read (code without .git is told its own by LONGRANGE_COMMIT)"
             )
         if SMOKE in record["config"]["name"]["overrides"]:
             raise DataError(f"{path}: a smoke run, on tiny data; its figures mean nothing")
