@@ -79,7 +79,8 @@ def limited():
 
 
 @pytest.mark.parametrize(("base", "key", "value"), cases())
-def test_a_value_runs_or_is_refused_by_name(base, key, value, tmp_path, limited):
+def test_a_value_runs_or_is_refused_by_name(base, key, value, tmp_path, limited, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a value names a folder
     line = refusal([*TINY, *BASES[base], f"{key}={value}", f"paths.data={data_folder(tmp_path)}"], tmp_path / "run")
     gc.collect()
     leaf = key.rpartition(".")[2]
