@@ -58,3 +58,12 @@ def test_padding_is_zero_whatever_stood_there():
     y, _, mean, *_ = batch_norm(x, torch.tensor([6, 2]), torch.ones(3), torch.ones(3), 1e-5)
     assert (y[1, 2:] == 0).all()
     assert mean.isfinite().all()
+
+
+def test_a_batch_without_a_valid_step_has_no_moments():
+    _, _, mean, variance, count = batch_norm(
+        torch.ones(2, 6, 3), torch.tensor([0, 0]), torch.ones(3), torch.ones(3), 1e-5
+    )
+    assert mean.isnan().all()
+    assert variance.isnan().all()
+    assert count == 0

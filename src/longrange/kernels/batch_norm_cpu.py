@@ -53,7 +53,7 @@ def _blocks(L):
 
 @parallel
 def _moments(x, lengths, mean, variance):
-    """Mean and sum of squares of each task, merged by their shares."""
+    """Moments of each task, merged by their shares."""
     blocks = _blocks(x.shape[1])
     parts, counts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype), np.zeros(len(x) * blocks, x.dtype)
     for task in numba.prange(len(counts)):
@@ -62,19 +62,19 @@ def _moments(x, lengths, mean, variance):
         if count > 0:
             counts[task] = count
             _moments_of(x[i, start : start + count], parts[task, 0], parts[task, 1])
-    total = counts.sum()
-    for task in range(len(counts)):
+    shares = counts / counts.sum()
+    for task in range(len(shares)):
         for n in range(len(mean)):
-            mean[n] += counts[task] / total * parts[task, 0, n]
-    for task in range(len(counts)):
+            mean[n] += shares[task] * parts[task, 0, n]
+    for task in range(len(shares)):
         for n in range(len(mean)):
             away = parts[task, 0, n] - mean[n]
-            variance[n] += (parts[task, 1, n] + counts[task] * away * away) / total
+            variance[n] += shares[task] * (parts[task, 1, n] + away * away)
 
 
 @inline
-def _moments_of(rows, mean, square):
-    """Mean, and sum of squares about it, of some steps."""
+def _moments_of(rows, mean, variance):
+    """Mean and biased variance of some steps."""
     for k in range(len(rows)):
         for n in range(len(mean)):
             mean[n] += rows[k, n]
@@ -82,7 +82,9 @@ def _moments_of(rows, mean, square):
         mean[n] /= len(rows)
     for k in range(len(rows)):
         for n in range(len(mean)):
-            square[n] += (rows[k, n] - mean[n]) * (rows[k, n] - mean[n])
+            variance[n] += (rows[k, n] - mean[n]) * (rows[k, n] - mean[n])
+    for n in range(len(mean)):
+        variance[n] /= len(rows)
 
 
 @parallel

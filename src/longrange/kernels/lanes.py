@@ -69,7 +69,7 @@ def row_lanes(typing_context, rows, t):
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments)
-        return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+        return _load(context, builder, place)
 
     return Lanes(rows.dtype)(rows, types.intp), generate
 
@@ -80,7 +80,7 @@ def put_row(typing_context, rows, t, value):
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], place, align=context.get_abi_sizeof(place.type.pointee.element))
+        _store(context, builder, arguments[2], place)
         return context.get_dummy_value()
 
     return types.void(rows, types.intp, value), generate
@@ -95,11 +95,11 @@ def turn(typing_context, source, out, factor):
         rows, factors = [], spread_lanes(builder, factor)
         for c in range(LANES):
             place = _row(context, builder, from_type, source, ir.IntType(64)(c))
-            row = builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+            row = _load(context, builder, place)
             rows.append(builder.fmul(row, factors))
         for c, row in enumerate(_transposed(builder, rows)):
             place = _row(context, builder, to_type, out, ir.IntType(64)(c))
-            builder.store(row, place, align=context.get_abi_sizeof(place.type.pointee.element))
+            _store(context, builder, row, place)
         return context.get_dummy_value()
 
     return types.void(source, out, factor), generate
@@ -126,12 +126,20 @@ def _transposed(builder, rows):
 def load_lanes(context, builder, array, value, at, count=LANES):
     """Generates the load of values of an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, count)
-    return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+    return _load(context, builder, place)
 
 
 def store_lanes(context, builder, array, value, at, vector):
     """Generates the store of a vector into an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, vector.type.count)
+    _store(context, builder, vector, place)
+
+
+def _load(context, builder, place):
+    return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
+
+
+def _store(context, builder, vector, place):
     builder.store(vector, place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 

@@ -9,7 +9,7 @@ def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     if lengths is None:
         return x
     on_cpu = x.device.type == "cpu"
-    if on_cpu and lengths.min() >= x.shape[1]:
+    if on_cpu and (lengths >= x.shape[1]).all():
         return x
     padding = ~valid_steps(lengths, x.shape[1])
     if not on_cpu:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import longrange
 from longrange.errors import ConfigError
+from longrange.machine import cpu_model
 from longrange.models.spec import TaskSpec
 from longrange.results.record import commit, hardware
 from longrange.training.build import build
@@ -198,7 +199,7 @@ def _experiment(cfg: DictConfig) -> str:
 
 
 def _device_name(facts: dict[str, Any]) -> str:
-    return f"{hardware()['cpu']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
+    return f"{cpu_model()}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
 
 
 def _own_commit() -> str:
