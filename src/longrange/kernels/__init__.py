@@ -11,6 +11,7 @@ from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.parts import parts
 from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu
 from longrange.kernels.scan import diagonal_scan
+from longrange.kernels.truncated_system import truncated_system
 from longrange.kernels.vandermonde import vandermonde
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "linear",
     "parts",
     "scan_is_faster",
+    "truncated_system",
     "two_sided_convolution",
     "valid_steps",
     "vandermonde",

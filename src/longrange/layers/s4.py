@@ -8,14 +8,16 @@ section 3, with the P P^* form of SaShiMi (arXiv 2202.09729), which keeps the sp
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import dplr_transform, parts
+from longrange.kernels import dplr_transform, parts, scan_is_faster, truncated_system
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import (
     BilinearDPLR,
+    DenseTransition,
     DPLRTransition,
     bilinear,
     cauchy_weights,
+    dense_dplr,
     double_length,
     dplr_eigenvalues,
     kernel_from_transform,
@@ -122,12 +124,23 @@ class S4(SpectralLayer):
         return running.diagonalized(self._system(rate).dense())
 
     def _recurrence(self, rate: float) -> FeatureRecurrence:
+        if scan_is_faster(self.D, self.d_state):
+            return self._dense_recurrence(rate)
         system = self._system(rate)
         # (I - A_bar^L) is close to singular for slow systems: single precision would lose C.
         A_bar = self._system(rate, torch.float64).dense()
         C = untruncate(row_to_real(self.output_weights()).double(), A_bar, self.length.at(rate))
         B_bar = state_to_real(system.input(self.input_weights()))
         return FeatureRecurrence(DPLRTransition(system), B_bar, C.to(self.D.dtype), self.D)
+
+    def _dense_recurrence(self, rate: float) -> FeatureRecurrence:
+        """As `_recurrence`, for states so few that dense products with A_bar cost least."""
+        S, double = self.A_real.shape[0], torch.complex128
+        A = dense_dplr(self.poles()[:S].to(double), self._low_rank()[:, :S].to(double))
+        B, C = state_to_real(self.input_weights()), row_to_real(self.output_weights())
+        dt, L = self.time_steps(rate).squeeze(-1), self.length.at(rate)
+        A_bar, B_bar, C = truncated_system(A.repeat(self.d_model // S, 1, 1), B, C, dt, L)
+        return FeatureRecurrence(DenseTransition(A_bar), B_bar, C, self.D)
 
     def _tuned_to(self, length: int, rate: float) -> tuple[int, Tensor]:
         """A length that holds `length` steps, and C truncated to it."""

@@ -9,6 +9,7 @@ from longrange.ssm.discretize import DISCRETIZATIONS, bilinear, dss_softmax, zoh
 from longrange.ssm.dplr import (
     BilinearDPLR,
     DPLRTransition,
+    dense_dplr,
     double_length,
     dplr_eigenvalues,
     row_to_complex,
@@ -36,6 +37,7 @@ __all__ = [
     "bilinear",
     "cauchy_weights",
     "causal_convolution",
+    "dense_dplr",
     "double_length",
     "dplr_eigenvalues",
     "dss_softmax",

@@ -90,6 +90,20 @@ class DPLRTransition(Transition):
         return self._matrix
 
 
+def dense_dplr(Lambda: Tensor, P: Tensor) -> Tensor:
+    """A = Lambda - P P^* as real matrices acting on the states [Re x, Im x].
+
+    Args:
+        Lambda: (S, N/2) complex.
+        P: (R, S, N/2) complex.
+    Returns:
+        (S, N, N).
+    """
+    column = state_to_real(P).movedim(0, -1)
+    diagonal = DiagonalTransition(torch.stack([Lambda.real, Lambda.imag])).dense()
+    return diagonal - 2 * column @ column.mT
+
+
 def dplr_eigenvalues(Lambda: Tensor, P: Tensor) -> Tensor:
     """Eigenvalues of A = Lambda - P P^*, the implied conjugate states included.
 
@@ -101,10 +115,8 @@ def dplr_eigenvalues(Lambda: Tensor, P: Tensor) -> Tensor:
     Returns:
         (S, N) complex, on the CPU.
     """
-    column = state_to_real(P).movedim(0, -1)
-    diagonal = DiagonalTransition(torch.stack([Lambda.real, Lambda.imag])).dense()
     with ThreadPoolExecutor(torch.get_num_threads()) as cores:
-        parts = (diagonal - 2 * column @ column.mT).cpu().split(_AT_ONCE)
+        parts = dense_dplr(Lambda, P).cpu().split(_AT_ONCE)
         return torch.cat(list(cores.map(torch.linalg.eigvals, parts)))
 
 
