@@ -11,11 +11,12 @@ from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, feature_scan_cpu
 from longrange.kernels.feature_scan_reference import feature_scan_reference
+from longrange.kernels.feature_tables_cpu import LARGEST
 
 
 def scan_is_faster(u: Tensor, N: int) -> bool:
     """Whether the recurrence of N states is faster than a convolution where u is."""
-    return N <= feature_scan_cpu.LARGEST and backend.resolve(u.device) == "cpu"
+    return N <= LARGEST and backend.resolve(u.device) == "cpu"
 
 
 def feature_scan(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
@@ -38,8 +39,8 @@ def feature_scan(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidir
     """
     if backend.resolve(u.device) != "cpu":
         return feature_scan_reference(A, B, C, D, u, bidirectional)
-    if B.shape[-1] > feature_scan_cpu.LARGEST:
-        raise ValueError(f"{B.shape[-1]} states: at most {feature_scan_cpu.LARGEST}; use a convolution for more")
+    if B.shape[-1] > LARGEST:
+        raise ValueError(f"{B.shape[-1]} states: at most {LARGEST}; use a convolution for more")
     # Features innermost, as u has them.
     return _Scan.apply(A.permute(1, 2, 0), B.T, C.transpose(1, 2), D, u, bidirectional)
 
@@ -47,11 +48,12 @@ def feature_scan(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidir
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, A, B, C, D, u, bidirectional):
-        y, checkpoints = feature_scan_cpu.scan_forward(A, B, C, D, u, bidirectional)
-        ctx.save_for_backward(A, B, C, D, u, checkpoints)
+        y, tables = feature_scan_cpu.scan_forward(A, B, C, D, u, bidirectional)
+        ctx.save_for_backward(A, u, *tables)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y):
-        return *feature_scan_cpu.scan_backward(*ctx.saved_tensors, grad_y), None
+        A, u, *tables = ctx.saved_tensors
+        return *feature_scan_cpu.scan_backward(A, u, tables, grad_y), None

@@ -1,32 +1,44 @@
 """Small dense systems on the CPU, in Numba: features innermost, a slice of them in one vector register.
 
-A task is one sequence and one slice of features. Within a chunk of steps it works on arrays of its own, rows of one
-slice after another; the number of states is the length of a tuple, known when the loops over them are compiled, so
-that matrices and sums stay in registers. The backward pass starts from states kept at the start of every chunk and
-runs through the chunk again.
+A task is one sequence and one slice of features. Steps are taken in chunks (see `feature_tables_cpu`): inputs of the
+same chunk are answered directly, and one state per chunk and direction carries everything else, so that no step waits
+for the one before it. The state handed to a chunk is the one that its first output reads: A x of the last step before
+it in direction 0, that of the first step after it in direction 1, which walks from the last step to the first.
 
-Direction 1 walks from the last step to the first. The output at a step reads the state after it in direction 0, the
-one before it in direction 1. Direction 0 comes first and deals with D; direction 1 adds to what it finds.
+The number of states is the length of a tuple, known when the loops over them are compiled, so that sums stay in
+registers. In a task's own memory each chunk is followed by zeros: lags may run over its end. Nothing but the tables is
+kept for the backward pass, which walks through the states again.
 """
 
 import numba
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from longrange.kernels.feature_tables_cpu import (
+    COLUMN,
+    STEPS,
+    add_product,
+    axes_of,
+    clear,
+    copy,
+    tables_backward,
+    tables_forward,
+)
 from longrange.kernels.lanes import LANES, lanes, nothing, put, stack
-from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
+from longrange.kernels.numba_tools import arrays, embedded, parallel, part
 
-LARGEST = 8  # states
-_STEPS = 32  # of a chunk: its states and their gradients stay in the first-level cache
-_ONE = (0,)  # as a tuple of N numbers stands for N states: one row
-_INPUTS = _STEPS * LANES
-_COLUMN = LARGEST * LANES
-_MATRIX = LARGEST * _COLUMN
-_STATES = (_STEPS + 1) * _COLUMN
+_BLOCK = 4  # sums at a time: so many registers any machine has
+_STRIDE = STEPS + _BLOCK - 1  # rows from one chunk to the next
+_CHUNK, _SUMS = STEPS * LANES, _BLOCK * LANES
+_GROUP = 8  # chunks that are correlated at a time: they stay in the first-level cache
 
 
-def scan_forward(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool) -> tuple[Tensor, Tensor]:
-    """Outputs, and the states at the start of every chunk.
+def scan_forward(
+    A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Outputs, and the tables.
 
     Args:
         A: (N, N, H).
@@ -36,30 +48,31 @@ def scan_forward(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirect
         u: (B, L, H).
         bidirectional: two directions.
     Returns:
-        (B, L, M, H), and (B, directions, chunks, N, H') with H' features in whole slices.
+        (B, L, M, H), and what `tables_forward` returns.
     """
     features = u.shape[-1]
     A, B, C, D, u = (_whole_slices(t) for t in (A, B, C, D, u))
-    C = C.unflatten(0, (1 + bidirectional, -1))
-    batch, L, H = u.shape
-    y = u.new_empty(batch, L, len(D), H)
-    checkpoints = u.new_empty(batch, len(C), -(-L // _STEPS), len(B), H)
-    _forward(_axes(B), *arrays(A, B, C, D, u, y, checkpoints))
-    return y[..., :features], checkpoints
+    tables = tables_forward(A, B, C.unflatten(0, (1 + bidirectional, -1)), D)
+    y = u.new_empty(*u.shape[:2], len(D), u.shape[2])
+    v, states = _memory(u, 1), _memory_of_states(u, tables[2], len(B))
+    _forward(axes_of(B), u.shape[1], *arrays(*(t.to(u.dtype) for t in tables), u.flatten(1), v, states, y.flatten(1)))
+    return y[..., :features], tables
 
 
-def scan_backward(
-    A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, checkpoints: Tensor, grad_y: Tensor
-) -> tuple[Tensor, ...]:
-    """Gradients of the outputs of `scan_forward`, in the shapes of A, B, C, D and u."""
+def scan_backward(A: Tensor, u: Tensor, tables: tuple[Tensor, ...], grad_y: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of A, B, C, D and u from those of the outputs of `scan_forward`."""
     features = u.shape[-1]
-    A, B, C, D, u, grad_y = (_whole_slices(t) for t in (A, B, C, D, u, grad_y))
-    C = C.unflatten(0, (checkpoints.shape[1], -1))
-    totals = [t.new_zeros(len(u), *t.shape) for t in (A, B, C, D)]
+    A, u, grad_y = (_whole_slices(t) for t in (A, u, grad_y))
+    P, X, R, K = (t.to(u.dtype) for t in tables)
+    mirrored_K = K.unflatten(2, (-1, LANES)).flip(2).flatten(2)
+    memory = _memory(u, 1), _memory(u, R.shape[2]), _memory_of_states(u, R, len(A)), _memory_of_states(u, R, len(A))
+    totals = [u.new_zeros(torch.get_num_threads(), *t.shape) for t in tables]
     grad_u = u.new_empty(u.shape)
-    _backward(_axes(B), *arrays(A, B, C, D, u, checkpoints, grad_y, *totals, grad_u))
-    grad_A, grad_B, grad_C, grad_D = (t.sum(0) for t in totals)
-    return tuple(t[..., :features] for t in (grad_A, grad_B, grad_C.flatten(0, 1), grad_D, grad_u))
+    inputs = P, X, R, mirrored_K, u.flatten(1), grad_y.flatten(1)
+    _backward(axes_of(A), u.shape[1], *arrays(*inputs, *memory, *totals, grad_u.flatten(1)))
+    grad_A, grad_B, grad_C, grad_D = tables_backward(A, *tables[1:3], *(t.sum(0).double() for t in totals))
+    grads = grad_A, grad_B, grad_C.flatten(0, 1), grad_D, grad_u
+    return tuple(t[..., :features].to(u.dtype) for t in grads)
 
 
 def _whole_slices(x: Tensor) -> Tensor:
@@ -68,177 +81,215 @@ def _whole_slices(x: Tensor) -> Tensor:
     return pad(x, (0, missing)) if missing else x
 
 
-def _axes(B: Tensor) -> tuple[int, ...]:
-    """A tuple of N numbers: its length is part of its type, so that the loops over states are compiled for it."""
-    return (0,) * len(B)
+def _memory(u: Tensor, channels: int) -> Tensor:
+    """For a slice of sequences of each worker, (workers, channels, rows LANES)."""
+    return u.new_empty(torch.get_num_threads(), channels, -(-u.shape[1] // STEPS) * _STRIDE * LANES)
+
+
+def _memory_of_states(u: Tensor, R: Tensor, N: int) -> Tensor:
+    """For a state of each chunk, (workers, directions, chunks N LANES)."""
+    return u.new_empty(torch.get_num_threads(), R.shape[1], -(-u.shape[1] // STEPS) * N * LANES)
 
 
 @parallel
-def _forward(axes, A, B, C, D, u, y, checkpoints):
-    slices = u.shape[2] // LANES
-    for task in numba.prange(len(u) * slices):
-        i, low = task // slices, task % slices * LANES
-        for d in range(len(C)):
-            _run(axes, A, B, C[d], D, u[i], y[i], checkpoints[i, d], low, d)
+def _forward(axes, L, P, X, R, K, u, v, states, y):
+    for worker in numba.prange(len(v)):
+        _forward_tasks(axes, L, np.int64(worker), len(v), P, X, R, K, u, v[worker], states[worker], y)
 
 
-@sequential
-def _run(axes, A, B, C, D, u, y, checkpoints, low, d):
-    """Outputs of one direction and one slice."""
-    (L, H), N = u.shape, len(axes)
-    a, b, c, weight = stack(u, _MATRIX), stack(u, _COLUMN), stack(u, _COLUMN), stack(u, LANES)
-    x, v, out = stack(u, _STATES), stack(u, _INPUTS), stack(u, _INPUTS)
-    _copy(A, low, H, a, 0, LANES, N * N)
-    _copy(B, low, H, b, 0, LANES, N)
-    _clear(x, N)
-    for chunk in range(len(checkpoints)):
-        start, stride, count = _steps(chunk, L, d)
-        _copy(x, 0, LANES, checkpoints[chunk], low, H, N)
-        _copy(u, start * H + low, stride * H, v, 0, LANES, count)
-        _advance(axes, a, b, v, x, count)
-        for m in range(len(C)):
-            _copy(C[m], low, H, c, 0, LANES, N)
-            at, row = (start * len(C) + m) * H + low, stride * len(C) * H
-            if d == 0:
-                _copy(D, m * H + low, H, weight, 0, LANES, 1)
-                _clear(out, count)
-                _collect(_ONE, weight, v, out, 0, count)
-            else:
-                _copy(y, at, row, out, 0, LANES, count)
-            _emit(axes, c, x, (1 - d) * N, out, count)
-            _copy(out, 0, LANES, y, at, row, count)
-        _copy(x, count * N * LANES, LANES, x, 0, LANES, N)
+@part
+def _forward_tasks(axes, L, first, stride, P, X, R, K, u, v, states, y):
+    """Every so many tasks, in memory of their own."""
+    H = len(P) * LANES
+    for task in range(first, len(u) * len(P), stride):
+        i, s = task // len(P), task % len(P)
+        _gather(u[i], s * LANES, H, L, v[0])
+        _run_states(axes, P[s], X[s], v, states)
+        _answer(axes, L, H, R[s], K[s], v[0], states, y[i], s * LANES)
+
+
+@part
+def _run_states(axes, P, X, v, states):
+    """The state handed to every chunk."""
+    N = len(axes)
+    for d in range(len(states)):
+        _sweep(axes, P, N, 1, X, 1 - d, v, states[d], d == 0)
+
+
+@part
+def _answer(axes, L, H, R, K, v, states, y, low):
+    """The outputs of one slice, by chunks."""
+    M, out = len(K), stack(v, _CHUNK)
+    for c in range(-(-L // STEPS)):
+        for m in range(M):
+            clear(out, STEPS)
+            _convolve(K[m], v, c * _STRIDE, out, len(R), True)
+            for d in range(len(R)):
+                _respond(axes, R[d, m], 0, states[d], c * len(axes), out, d == 1)
+            copy(out, 0, LANES, y, (c * STEPS * M + m) * H + low, M * H, min(STEPS, L - c * STEPS))
 
 
 @parallel
-def _backward(axes, A, B, C, D, u, checkpoints, grad_y, grad_A, grad_B, grad_C, grad_D, grad_u):
-    slices = u.shape[2] // LANES
-    for task in numba.prange(len(u) * slices):
-        i, low = task // slices, task % slices * LANES
-        for d in range(len(C)):
-            totals = grad_A[i], grad_B[i], grad_C[i, d], grad_D[i]
-            _return(axes, A, B, C[d], D, u[i], checkpoints[i, d], grad_y[i], totals, grad_u[i], low, d)
+def _backward(axes, L, P, X, R, mirrored_K, u, grad_y, v, g, states, ends, grad_P, grad_X, grad_R, grad_K, grad_u):
+    for worker in numba.prange(len(v)):
+        tables, memory = (P, X, R, mirrored_K), (v[worker], g[worker], states[worker], ends[worker])
+        grads = grad_P[worker], grad_X[worker], grad_R[worker], grad_K[worker]
+        _backward_tasks(axes, L, np.int64(worker), len(v), tables, memory, u, grad_y, grads, grad_u)
 
 
-@sequential
-def _return(axes, A, B, C, D, u, checkpoints, grad_y, totals, grad_u, low, d):
-    """Gradients of `_run`, added to the totals; s has those of the states x."""
-    (L, H), N = u.shape, len(axes)
-    a, b, c, weight = stack(u, _MATRIX), stack(u, _COLUMN), stack(u, _COLUMN), stack(u, LANES)
-    x, s, carry = stack(u, _STATES), stack(u, _STATES), stack(u, _COLUMN)
-    v, g, out = stack(u, _INPUTS), stack(u, _INPUTS), stack(u, _INPUTS)
-    grad_A, grad_B, grad_C, grad_D = totals
-    _copy(A, low, H, a, 0, LANES, N * N)
-    _copy(B, low, H, b, 0, LANES, N)
-    _clear(carry, N)
-    for chunk in range(len(checkpoints) - 1, -1, -1):
-        start, stride, count = _steps(chunk, L, d)
-        _copy(checkpoints[chunk], low, H, x, 0, LANES, N)
-        _copy(u, start * H + low, stride * H, v, 0, LANES, count)
-        _advance(axes, a, b, v, x, count)
-        _clear(s, count * N)
-        _copy(carry, 0, LANES, s, count * N * LANES, LANES, N)
-        if d == 0:
-            _clear(out, count)
-        else:
-            _copy(grad_u, start * H + low, stride * H, out, 0, LANES, count)
-        for m in range(len(C)):
-            _copy(C[m], low, H, c, 0, LANES, N)
-            _copy(grad_y, (start * len(C) + m) * H + low, stride * len(C) * H, g, 0, LANES, count)
-            _collect(axes, c, g, s, (1 - d) * N, count)
-            _correlate(axes, g, 0, 1, x, (1 - d) * N, count, grad_C[m], low, H)
-            if d == 0:
-                _copy(D, m * H + low, H, weight, 0, LANES, 1)
-                _collect(_ONE, weight, g, out, 0, count)
-                _correlate(_ONE, g, 0, 1, v, 0, count, grad_D[m], low, H)
-        _retreat(axes, a, s, count)
-        _emit(axes, b, s, N, out, count)
-        _copy(out, 0, LANES, grad_u, start * H + low, stride * H, count)
-        _correlate(axes, v, 0, 1, s, N, count, grad_B, low, H)
+@part
+def _backward_tasks(axes, L, first, stride, tables, memory, u, grad_y, grads, grad_u):
+    """Every so many tasks; a worker's gradients of the tables are of all its sequences."""
+    (P, X, R, mirrored_K), (v, g, states, ends) = tables, memory
+    grad_P, grad_X, grad_R, grad_K = grads
+    H, M, chunks = len(P) * LANES, len(g), -(-L // STEPS)
+    for task in range(first, len(u) * len(P), stride):
+        i, s = task // len(P), task % len(P)
+        _gather(u[i], s * LANES, H, L, v[0])
+        for m in range(M):
+            _gather(grad_y[i], m * H + s * LANES, M * H, L, g[m])
+        _run_states(axes, P[s], X[s], v, states)
+        _return_states(axes, P[s], R[s], g, ends)
+        _answer_back(axes, L, H, X[s], mirrored_K[s], g, ends, grad_u[i], s * LANES)
+        for c in range(0, chunks, _GROUP):
+            group = grad_P[s], grad_X[s], grad_R[s], grad_K[s]
+            _correlate_group(axes, v[0], g, states, ends, c, min(_GROUP, chunks - c), group)
+
+
+@part
+def _return_states(axes, P, R, g, ends):
+    """The gradient of the state that every chunk hands on."""
+    N = len(axes)
+    for d in range(len(ends)):
+        _sweep(axes, P, 1, N, R[d], 0, g, ends[d], d == 1)
+
+
+@part
+def _answer_back(axes, L, H, X, mirrored_K, g, ends, grad_u, low):
+    """The gradient of the inputs of one slice, by chunks."""
+    out = stack(g, _CHUNK)
+    for c in range(-(-L // STEPS)):
+        clear(out, STEPS)
+        for m in range(len(g)):
+            _convolve(mirrored_K[m], g[m], c * _STRIDE, out, len(ends), False)
+        for d in range(len(ends)):
+            _respond(axes, X[0], 1 - d, ends[d], c * len(axes), out, d == 0)
+        copy(out, 0, LANES, grad_u, c * STEPS * H + low, H, min(STEPS, L - c * STEPS))
+
+
+@part
+def _correlate_group(axes, v, g, states, ends, c, count, grads):
+    """Adds what some chunks contribute to the gradients of the tables."""
+    N, (grad_P, grad_X, grad_R, grad_K) = len(axes), grads
+    for d in range(len(states)):
         for i in range(N):
-            _correlate(axes, s, N + i, N, x, 0, count, grad_A[i], low, H)
-        _copy(s, 0, LANES, carry, 0, LANES, N)
+            _correlate(axes, ends[d], c * N + i, N, states[d], c * N, count, grad_P, i * N)
+        for t in range(STEPS):
+            behind = STEPS - 1 - t
+            row = t if d else behind + 1
+            _correlate(axes, v, c * _STRIDE + t, _STRIDE, ends[d], c * N, count, grad_X[0], row * N)
+            for m in range(len(g)):
+                row = behind if d else t
+                _correlate(axes, g[m], c * _STRIDE + t, _STRIDE, states[d], c * N, count, grad_R[d, m], row * N)
+    for m in range(len(g)):
+        for lag in range(0, STEPS, _BLOCK):
+            _correlate_lags(g[m], v, c * _STRIDE, lag, count, grad_K[m], 1)
+            if len(states) == 2:
+                _correlate_lags(v, g[m], c * _STRIDE, lag + 1, count, grad_K[m], -1)
 
 
-@inline
-def _steps(chunk, L, d):
-    """The first step of a chunk, the stride to the next one, and how many there are."""
-    first = chunk * _STEPS
-    count = min(_STEPS, L - first)
-    return (first, 1, count) if d == 0 else (L - 1 - first, -1, count)
+@embedded
+def _gather(x, first, stride, L, out):
+    """A slice of each step, by chunks; zeros between them and after the last step."""
+    for c in range(-(-L // STEPS)):
+        count, row = min(STEPS, L - c * STEPS), c * _STRIDE
+        copy(x, first + c * STEPS * stride, stride, out, row * LANES, LANES, count)
+        for k in range(count, _STRIDE):
+            put(out, (row + k) * LANES, nothing(out))
 
 
-@inline
-def _copy(x, x_at, x_stride, out, out_at, out_stride, count):
-    """One slice of each of so many rows, from one array to another."""
-    for k in range(count):
-        put(out, out_at + k * out_stride, lanes(x, x_at + k * x_stride))
+@embedded
+def _sweep(axes, P, row, column, weights, first, inputs, states, ascending):
+    """x' = P x + sum_t w_t v_t from chunk to chunk, keeping each x; the w_t are rows from `first` on, or up to it."""
+    N, chunks = len(axes), len(states) // (len(axes) * LANES)
+    x, sums = stack(states, COLUMN), stack(states, COLUMN)
+    clear(x, N)
+    for k in range(chunks):
+        c = k if ascending else chunks - 1 - k
+        copy(x, 0, LANES, states, c * N * LANES, LANES, N)
+        clear(sums, N)
+        for m in range(len(inputs)):
+            for t in range(STEPS):
+                now = lanes(inputs[m], (c * _STRIDE + t) * LANES)
+                weight = (first + (STEPS - 1 - t if ascending else t)) * N
+                for i in range(N):
+                    total = lanes(sums, i * LANES) + lanes(weights[m], (weight + i) * LANES) * now
+                    put(sums, i * LANES, total)
+        add_product(axes, P, row, column, x, 0, sums, 0)
+        copy(sums, 0, LANES, x, 0, LANES, N)
 
 
-@inline
-def _clear(x, count):
-    """Zeros in so many rows."""
-    for k in range(count):
-        put(x, k * LANES, nothing(x))
+@embedded
+def _convolve(K, inputs, row, out, directions, forward):
+    """out_t += sum_s K_{t-s} v_s within a chunk; of one direction only those s that can be felt at t."""
+    if directions == 2:
+        for block in range(0, STEPS, _BLOCK):
+            _convolve_block(K, inputs, row, out, block)
+        return
+    for t in range(STEPS):
+        total = lanes(out, t * LANES)
+        for s in range(0 if forward else t, t + 1 if forward else STEPS):
+            total += lanes(K, (STEPS - 1 + t - s) * LANES) * lanes(inputs, (row + s) * LANES)
+        put(out, t * LANES, total)
 
 
-@inline
-def _advance(axes, a, b, v, x, count):
-    """x_{k+1} = a x_k + b v_k."""
+@embedded
+def _convolve_block(K, inputs, row, out, block):
+    """Some outputs at a time, from all inputs of the chunk."""
+    sums = stack(out, _SUMS)
+    copy(out, block * LANES, LANES, sums, 0, LANES, _BLOCK)
+    for s in range(STEPS):
+        now = lanes(inputs, (row + s) * LANES)
+        for k in range(_BLOCK):
+            total = lanes(sums, k * LANES) + lanes(K, (STEPS - 1 + block + k - s) * LANES) * now
+            put(sums, k * LANES, total)
+    copy(sums, 0, LANES, out, block * LANES, LANES, _BLOCK)
+
+
+@embedded
+def _respond(axes, weights, first, state, state_row, out, mirrored):
+    """out_t += w_t x for the state x of a chunk, the w_t in the order of time or against it."""
     N = len(axes)
-    for k in range(count):
-        now = lanes(v, k * LANES)
+    for t in range(STEPS):
+        total, weight = lanes(out, t * LANES), (first + (STEPS - 1 - t if mirrored else t)) * N
         for i in range(N):
-            total = lanes(b, i * LANES) * now
-            for j in range(N):
-                total += lanes(a, (i * N + j) * LANES) * lanes(x, (k * N + j) * LANES)
-            put(x, ((k + 1) * N + i) * LANES, total)
+            total += lanes(weights, (weight + i) * LANES) * lanes(state, (state_row + i) * LANES)
+        put(out, t * LANES, total)
 
 
-@inline
-def _emit(axes, c, x, x_row, out, count):
-    """out_k += c x_k, for x from a row on."""
-    N = len(axes)
-    for k in range(count):
-        total = lanes(out, k * LANES)
-        for j in range(N):
-            total += lanes(c, j * LANES) * lanes(x, (x_row + k * N + j) * LANES)
-        put(out, k * LANES, total)
+@embedded
+def _correlate(axes, g, g_row, g_stride, x, x_row, count, out, out_row):
+    """out_i += sum_c g_c x_ci, for one row of g and a state of x in each chunk."""
+    N, sums = len(axes), stack(g, COLUMN)
+    copy(out, out_row * LANES, LANES, sums, 0, LANES, N)
+    for c in range(count):
+        now = lanes(g, (g_row + c * g_stride) * LANES)
+        for i in range(N):
+            put(sums, i * LANES, lanes(sums, i * LANES) + now * lanes(x, (x_row + c * N + i) * LANES))
+    copy(sums, 0, LANES, out, out_row * LANES, LANES, N)
 
 
-@inline
-def _collect(axes, c, g, s, s_row, count):
-    """s_k += c g_k, for s from a row on."""
-    N = len(axes)
-    for k in range(count):
-        now = lanes(g, k * LANES)
-        for j in range(N):
-            at = (s_row + k * N + j) * LANES
-            put(s, at, lanes(s, at) + lanes(c, j * LANES) * now)
-
-
-@inline
-def _retreat(axes, a, s, count):
-    """s_k += a^T s_{k+1}, from the last to the first."""
-    N = len(axes)
-    for k in range(count - 1, -1, -1):
-        for j in range(N):
-            total = lanes(s, (k * N + j) * LANES)
-            for i in range(N):
-                total += lanes(a, (i * N + j) * LANES) * lanes(s, ((k + 1) * N + i) * LANES)
-            put(s, (k * N + j) * LANES, total)
-
-
-@inline
-def _correlate(axes, g, g_row, g_stride, x, x_row, count, out, low, H):
-    """The slice of out += sum_k g_k x_k, for one row of g and all states of x in each step."""
-    N = len(axes)
-    sums = stack(g, _COLUMN)
-    _clear(sums, N)
-    for k in range(count):
-        now = lanes(g, (g_row + k * g_stride) * LANES)
-        for j in range(N):
-            put(sums, j * LANES, lanes(sums, j * LANES) + now * lanes(x, (x_row + k * N + j) * LANES))
-    for j in range(N):
-        at = j * H + low
-        put(out, at, lanes(out, at) + lanes(sums, j * LANES))
+@embedded
+def _correlate_lags(later, earlier, row, lag, count, out, sign):
+    """out_j += sum of later_{s+j} earlier_s within each chunk, for some lags from `lag` on."""
+    sums = stack(out, _SUMS)
+    clear(sums, _BLOCK)
+    for c in range(count):
+        for s in range(STEPS - lag):
+            at = row + c * _STRIDE + s
+            now = lanes(earlier, at * LANES)
+            for k in range(_BLOCK):
+                put(sums, k * LANES, lanes(sums, k * LANES) + lanes(later, (at + lag + k) * LANES) * now)
+    for k in range(min(_BLOCK, STEPS - lag)):
+        at = (STEPS - 1 + sign * (lag + k)) * LANES
+        put(out, at, lanes(out, at) + lanes(sums, k * LANES))
