@@ -17,6 +17,7 @@ from longrange.training.values import check_values
         ("seed=null", "seed=null: must be a whole number"),
         ("seed={a:1}", "seed=.*: must be a whole number"),
         ("save_every_s=-1", "save_every_s=-1: must not be negative"),
+        ("graphs=maybe", "graphs=maybe: must be true or false"),
         ("trainer.limit_val_batches={a:1}", "trainer.limit_val_batches=.*must be a whole number or a finite number"),
         ("trainer.default_root_dir=nan", "trainer.default_root_dir=nan: must be text or a path"),
         ("data.batch_size='8'", "data.batch_size=8: must be a whole number"),

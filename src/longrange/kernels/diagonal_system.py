@@ -42,7 +42,8 @@ def diagonal_system_reference(
     """As `diagonal_system`, in plain torch, differentiated by autograd."""
     A_bar, weight = DISCRETIZATIONS[rule](torch.complex(Lambda_re, Lambda_im), dt)
     B_bar = weight.unsqueeze(-1) * torch.view_as_complex(B)
-    rows = (C * C.new_tensor([gain, -gain])).unflatten(1, (-1, len(dt))).transpose(2, 3)
+    real, imaginary = C.unflatten(1, (-1, len(dt))).unbind(-1)
+    rows = torch.stack([gain * real, -gain * imaginary], dim=2)
     return parts(A_bar), parts(B_bar).flatten(0, 1), rows.flatten(1)
 
 

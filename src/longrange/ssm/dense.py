@@ -83,7 +83,7 @@ def inverse(A: Tensor) -> Tensor:
 def _inverse_by_quarters(A: Tensor) -> Tensor:
     """As `inverse`, from the inverse of one quarter and that of the rest without it, its Schur complement."""
     if A.shape[-1] <= _WHOLE:
-        return torch.linalg.inv(A)
+        return torch.linalg.inv_ex(A).inverse  # `inv` would wait for a GPU to say whether it could
     n = A.shape[-1] // 2
     (a, b), (c, d) = (rows.tensor_split([n], dim=-1) for rows in A.tensor_split([n], dim=-2))
     a = _inverse_by_quarters(a)

@@ -9,12 +9,14 @@ sums over poles dt Lambda: Cauchy products. Source: S4 (arXiv 2111.00396), secti
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.fft import irfft
 
 
+@lru_cache(maxsize=64)  # lengths, mostly one: made on the CPU, for whose copy a GPU would be waited for in every step
 def nodes(L: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
     """Points y_k of the imaginary axis, z_k = i y_k, at which the Cauchy sums are taken for a kernel of length L.
 
@@ -22,8 +24,9 @@ def nodes(L: int, dtype: torch.dtype, device: torch.device | None = None) -> Ten
         (ceil(L/2),) of `dtype`: 2 tan(pi k / L) for k below L/2, ascending from 0. The Nyquist node k = L/2 of an even
         L lies at infinity; `kernel_from_transform` knows its value.
     """
-    angles = math.pi / L * torch.arange((L + 1) // 2, dtype=torch.float64)
-    return (2 * torch.tan(angles)).to(device=device, dtype=dtype)
+    with torch.inference_mode(False):  # a training may come after an evaluation
+        angles = math.pi / L * torch.arange((L + 1) // 2, dtype=torch.float64)
+        return (2 * torch.tan(angles)).to(device=device, dtype=dtype)
 
 
 def cauchy_weights(B: Tensor, C_tilde: Tensor, P: Tensor, dt: Tensor) -> Tensor:

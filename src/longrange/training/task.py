@@ -19,6 +19,7 @@ from longrange.errors import ConfigError
 from longrange.models.dropout import Dropout, Part, WholeBatchDraws
 from longrange.models.spec import TaskSpec
 from longrange.training.checkpoint import batches_behind
+from longrange.training.graphs import Replayed
 from longrange.training.groups import Rule, parameter_groups
 from longrange.training.running import RunningEpoch
 from longrange.training.schedules import Horizon
@@ -155,6 +156,7 @@ class SequenceTask(TrainableModule):
         metric: name of the selection metric, "accuracy" or "rmse".
         mode: "max" or "min", its good direction.
         rate: factor on the model's time step in evaluation, see `SequenceLayer.forward`.
+        replayed: what takes the model's calls instead of it, if anything.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class SequenceTask(TrainableModule):
         metric, mode = ("accuracy", "max") if spec.loss == "cross_entropy" else ("rmse", "min")
         super().__init__(model, metric=metric, mode=mode, **optimisation)
         self.spec, self.rate = spec, 1.0
+        self.replayed: Replayed | None = None
         self.running.metrics[metric] = _new_score(spec)
         self.scores = nn.ModuleDict({f"{split}_score": _new_score(spec) for split in ("val", "test")})
         self.confusion = MulticlassConfusionMatrix(spec.output_size) if self.metric == "accuracy" else None
@@ -211,7 +214,7 @@ class SequenceTask(TrainableModule):
         (self.confusion or self.constant).compute()
 
     def _measure(self, batch: Batch, split: Literal["train", "val", "test"], rate: float) -> tuple[Tensor, Tensor]:
-        outputs = self.model(batch.inputs, batch.lengths, rate).float()
+        outputs = (self.replayed or self.model)(batch.inputs, batch.lengths, rate).float()
         loss = LOSSES[self.spec.loss](outputs, batch.targets)
         score = self.running.metrics[self.metric] if split == "train" else self.scores[f"{split}_score"]
         score.update(outputs.detach(), batch.targets)

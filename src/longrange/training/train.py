@@ -27,6 +27,7 @@ from longrange.training.checkpoint import (
 )
 from longrange.training.confusion import confusion
 from longrange.training.durable import sole_writer
+from longrange.training.graphs import Replayed, check_graphs
 from longrange.training.groups import groups_table
 from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
@@ -120,6 +121,9 @@ def _run(
     )
     device = trainer.strategy.root_device
     kernels = backend.resolve(device)
+    if cfg.graphs:
+        check_graphs(trainer, data.spec)
+        task.replayed = Replayed(task.model)
     if trainer.is_global_zero:
         log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
     for logger in loggers:

@@ -25,6 +25,7 @@ _OWN = {
     "accumulate": int,
     "pretrain.epochs": int,
     "backend": str,
+    "graphs": bool,
     "resume": str | None,
     "save_every_s": float,
     "optimizer.*lr": float,
