@@ -60,7 +60,8 @@ def pointwise(x, skip, tied):
     z = torch.cat([x, x], -1)
     pointwise_triton.glu(z, bias, None, None)
     pointwise_triton.glu_backward(z, bias, scale, skip)
-    pointwise_triton.add_scaled_backward(half, x, skip)
+    pointwise_triton.scaled_backward(half, x, skip, None)
+    pointwise_triton.scaled_backward(half, x, skip, skip)
 
 
 def batch_norm(x):

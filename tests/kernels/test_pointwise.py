@@ -6,8 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu, scaled_fork
 from tests.backends import running
+
+
+def sum_with_fork(y, D, u):
+    """y + D u + u^2: the gradients of u meet."""
+    u, scaled = scaled_fork(D, u)
+    return add_scaled(y, scaled) + u.square()
+
 
 # Functions of x (B, L, H), weight (2 H, H), bias (2 H,), two factors and a skip: ours and torch's.
 TWINS = {
@@ -42,8 +49,8 @@ TWINS = {
         lambda x, W, b, scale, _, skip: skip + scale * F.glu(F.linear(x, W, b)),
     ),
     "add_scaled": (
-        lambda x, W, b, after, before, skip: add_scaled(x, b[: len(W) // 2], skip),
-        lambda x, W, b, after, before, skip: x + b[: len(W) // 2] * skip,
+        lambda x, W, b, after, before, skip: sum_with_fork(x, b[: len(W) // 2], skip),
+        lambda x, W, b, after, before, skip: x + b[: len(W) // 2] * skip + skip.square(),
     ),
 }
 each_function = pytest.mark.parametrize(("ours", "twin"), TWINS.values(), ids=TWINS)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.kernels import pointwise_triton
-from longrange.kernels.pointwise import add_scaled, gated, gelu, glu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, glu, scaled_fork
 from tests.backends import agree, each_device, gpu_only, interpreted, running, with_gradients
 
 # Functions of x (B, L, H), weight (2 H, H), bias (2 H,) and skip (B, L, H), with two factors.
@@ -18,7 +18,7 @@ FUNCTIONS = {
     "gated_alone": lambda x, W, b, skip, scale, _: gated(skip, x, W[::2], b[::2]),
     "glu": lambda x, W, b, skip, scale, _: glu(x, W, b, scale, skip),
     "glu_alone": lambda x, W, b, skip, scale, _: glu(x, W, b),
-    "add_scaled": lambda x, W, b, skip, after, before: add_scaled(x, b[::2], skip),
+    "add_scaled": lambda x, W, b, skip, after, before: add_scaled(x, scaled_fork(b[::2], skip)[1]),
 }
 each_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 
@@ -110,7 +110,7 @@ def test_precisions_may_differ(device, dtype, tolerance):
         ),
         (pointwise_triton.glu, (z, b, scale, skip), (wide_z, b, scale, skip), ["float32"]),
         (pointwise_triton.glu_backward, (z, b, scale, grad), (wide_z, b, scale, grad), ["bfloat16", "float32"]),
-        (pointwise_triton.add_scaled_backward, (half, x, grad), (half, wide, grad), ["float32", "bfloat16"]),
+        (pointwise_triton.scaled_backward, (half, x, grad, x), (half, wide, grad, wide), ["float32", "bfloat16"]),
     ]  # fmt: skip
     for function, given_, widened, dtypes in cases:
         ours, exact = function(*given_), function(*widened)

@@ -9,7 +9,7 @@ from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.parts import parts
-from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu
+from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu, scaled_fork
 from longrange.kernels.scan import diagonal_scan
 from longrange.kernels.truncated_system import truncated_system
 from longrange.kernels.vandermonde import vandermonde
@@ -29,6 +29,7 @@ __all__ = [
     "glu",
     "linear",
     "parts",
+    "scaled_fork",
     "scan_is_faster",
     "truncated_system",
     "two_sided_convolution",

@@ -6,6 +6,7 @@ the CPU takes bfloat16 after widening it. Elsewhere torch's own functions do the
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType
 
 import torch
@@ -75,10 +76,40 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
     return _plus(skip, _times(scale, F.glu(linear(x, weight, bias))))
 
 
-def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
-    """y + D u for y and u (B, L, H) and D (H,), all float; torch's own backward takes five passes instead of one."""
-    kernels = _kernels(y, D, u)
-    return _AddScaled.apply(*_taken_by(kernels, y, D, u), kernels) if kernels else torch.addcmul(y, D, u)
+@dataclass(frozen=True)
+class Scaled:
+    """D u, to be computed when it is added to something; see `scaled_fork`.
+
+    Attributes:
+        D: (H,).
+        u: (B, L, H).
+        kernels: what adds it without its gradient, which the fork takes; None where the sum has it.
+    """
+
+    D: Tensor
+    u: Tensor
+    kernels: ModuleType | None
+
+
+def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
+    """u for its other users, and D u for one `add_scaled`: the gradients of u meet in one pass.
+
+    Args:
+        D: (H,) float.
+        u: (B, L, H) float.
+    """
+    kernels = _kernels(D, u) if u.dtype == D.dtype else None
+    if kernels is None:
+        return u, Scaled(D, u, None)
+    u, stand_in = _ScaledFork.apply(D, u, kernels)
+    return u, Scaled(D.detach(), stand_in, kernels)
+
+
+def add_scaled(y: Tensor, scaled: Scaled) -> Tensor:
+    """y + D u, (B, L, H) float."""
+    if scaled.kernels is None:
+        return torch.addcmul(y, scaled.D, scaled.u)
+    return _AddForked.apply(*_taken_by(scaled.kernels, y), scaled.D, scaled.u)
 
 
 def _gelu(x: Tensor, after: Tensor | None, before: Tensor | None, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,15 +192,31 @@ class _Glu(torch.autograd.Function):
         return *ctx.kernels.glu_backward(*ctx.saved_tensors, grad), None, to_skip, None
 
 
-class _AddScaled(torch.autograd.Function):
+class _ScaledFork(torch.autograd.Function):
+    """u twice, the second time in place of D u: what comes back there is the gradient of the product."""
+
     @staticmethod
-    def forward(ctx, y, D, u, kernels):
+    def forward(ctx, D, u, kernels):
         ctx.save_for_backward(D, u)
         ctx.kernels = kernels
+        ctx.set_materialize_grads(False)
+        return u.view_as(u), u.view_as(u)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_u, grad_scaled):
+        if grad_scaled is None:
+            return None, grad_u, None
+        return *ctx.kernels.scaled_backward(*ctx.saved_tensors, grad_scaled, grad_u), None
+
+
+class _AddForked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y, D, u):
         with torch.autocast(y.device.type, enabled=False):  # it would first copy y to the wider precision
             return torch.addcmul(y, D, u)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        return grad, *ctx.kernels.add_scaled_backward(*ctx.saved_tensors, grad), None
+        return grad, None, grad

@@ -72,10 +72,10 @@ def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) ->
     return grad_z, sums.sum(0)
 
 
-def add_scaled_backward(D: Tensor, u: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of y + D u in D and u."""
+def scaled_backward(D: Tensor, u: Tensor, grad: Tensor, other: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Gradients in D and u from that of D u; other is added to the latter."""
     grad_u, sums = torch.empty_like(u, memory_format=torch.contiguous_format), _sums(grad, D)
-    _add_scaled_backward(*_steps(D, u, grad, grad_u, sums))
+    _scaled_backward(*_steps(D, u, grad, _addend(other, u), grad_u, sums))
     return sums.sum(0), grad_u
 
 
@@ -224,13 +224,13 @@ def _gated_backward(value, gate, value_bias, gate_bias, scale, grad, grad_value,
 
 
 @parallel
-def _add_scaled_backward(D, u, grad, grad_u, sums):
+def _scaled_backward(D, u, grad, other, grad_u, sums):
     tasks, steps = _plan(u.shape[1], u.shape[2])
     for task in numba.prange(len(u) * tasks):
         i, start = task // tasks, (task % tasks) * steps
         d, total = D[0, 0], sums[0, task]
         for k in range(start, min(start + steps, u.shape[1])):
-            b, g, to = u[i, k], grad[i, k], grad_u[i, k]
+            b, g, o, to = u[i, k], grad[i, k], _row(other, i, k), grad_u[i, k]
             for n in range(len(to)):
-                to[n] = d[n] * g[n]
+                to[n] = o[n] + d[n] * g[n]
                 total[n] += b[n] * g[n]

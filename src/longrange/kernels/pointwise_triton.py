@@ -85,10 +85,11 @@ def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) ->
     return grad_z, sums.sum(0).to(bias.dtype)
 
 
-def add_scaled_backward(D: Tensor, u: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of y + D u in D and u."""
+def scaled_backward(D: Tensor, u: Tensor, grad: Tensor, other: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Gradients in D and u from that of D u; other is added to the latter."""
     grad_u, sums = u.new_empty(u.shape), _sums(grad, D)
-    _launch(_add_scaled_backward, u, D.contiguous(), u.contiguous(), grad.contiguous(), grad_u, sums)
+    inputs = D.contiguous(), u.contiguous(), grad.contiguous(), _contiguous(other)
+    _launch(_scaled_backward, u, *inputs, grad_u, sums)
     return sums.sum(0).to(D.dtype), grad_u
 
 
@@ -218,9 +219,12 @@ def _gated_backward(
 
 
 @triton.jit
-def _add_scaled_backward(D, u, grad, grad_u, sums, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+def _scaled_backward(D, u, grad, other, grad_u, sums, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
     sequence, part, step, n = tile(L, H, STEPS, FEATURES)
     at, mask = (sequence * L + step) * H + n, (step < L) & (n < H)
     g = load_wide(grad + at, mask)
-    tl.store(grad_u + at, g * load_wide(D + n, n < H), mask=mask)
+    to_u = g * load_wide(D + n, n < H)
+    if other is not None:
+        to_u += load_wide(other + at, mask)
+    tl.store(grad_u + at, to_u, mask=mask)
     tl.store(sums + part * H + n, tl.sum(g * load_wide(u + at, mask), 0)[None, :], mask=n < H)

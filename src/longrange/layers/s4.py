@@ -107,9 +107,8 @@ class S4(SpectralLayer):
     @torch.no_grad()
     def spectral_radius(self, rate: float = 1.0) -> float:
         """See `SequenceLayer.spectral_radius`; the eigenvalues are those of A, of which there are S."""
-        S, double = self.A_real.shape[0], torch.complex128
-        Lambda = dplr_eigenvalues(self.poles()[:S].to(double), self._low_rank()[:, :S].to(double))
-        dt = self.time_steps(rate).double().cpu().unflatten(0, (-1, S))
+        Lambda = dplr_eigenvalues(*self._own_dynamics())
+        dt = self.time_steps(rate).double().cpu().unflatten(0, (-1, len(Lambda)))
         return bilinear(Lambda, dt)[0].abs().max().item()
 
     def diagonal_recurrence(self, rate: float = 1.0) -> FeatureRecurrence:
@@ -135,11 +134,10 @@ class S4(SpectralLayer):
 
     def _dense_recurrence(self, rate: float) -> FeatureRecurrence:
         """As `_recurrence`, for states so few that dense products with A_bar cost least."""
-        S, double = self.A_real.shape[0], torch.complex128
-        A = dense_dplr(self.poles()[:S].to(double), self._low_rank()[:, :S].to(double))
+        A = dense_dplr(*self._own_dynamics())
         B, C = state_to_real(self.input_weights()), row_to_real(self.output_weights())
         dt, L = self.time_steps(rate).squeeze(-1), self.length.at(rate)
-        A_bar, B_bar, C = truncated_system(A.repeat(self.d_model // S, 1, 1), B, C, dt, L)
+        A_bar, B_bar, C = truncated_system(A.repeat(self.d_model // len(A), 1, 1), B, C, dt, L)
         return FeatureRecurrence(DenseTransition(A_bar), B_bar, C, self.D)
 
     def _tuned_to(self, length: int, rate: float) -> tuple[int, Tensor]:
@@ -149,6 +147,10 @@ class S4(SpectralLayer):
             C = row_to_complex(double_length(row_to_real(C), self._system(rate).dense(), L))
             L = 2 * L
         return L, C
+
+    def _own_dynamics(self) -> tuple[Tensor, Tensor]:
+        """Lambda, (S, N/2), and P, (R, S, N/2), of each copy, complex128."""
+        return self._own_poles().to(torch.complex128), torch.view_as_complex(self.P).to(torch.complex128)
 
     def _low_rank(self) -> Tensor:
         """P, (R, H, N/2) complex."""

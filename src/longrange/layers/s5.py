@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import add_scaled, diagonal_scan, diagonal_system, linear, zero_padding
+from longrange.kernels import add_scaled, diagonal_scan, diagonal_system, linear, scaled_fork, zero_padding
 from longrange.layers.base import Recurrence, SequenceLayer, check_time_steps
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
@@ -71,8 +71,7 @@ class S5(SequenceLayer):
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`."""
         u = zero_padding(u, lengths)
-        system = self._recurrence(rate)
-        return system.outputs(system.states(u, None, bidirectional=self.bidirectional), u)
+        return self._recurrence(rate).run(u, None, bidirectional=self.bidirectional)[0]
 
     def _recurrence(self, rate: float) -> "S5Recurrence":
         gain = 2.0 if self.conj_sym else 1.0
@@ -130,17 +129,15 @@ class S5Recurrence(Recurrence):
 
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
-        x = self.states(u, state.unsqueeze(1), bidirectional=False)
-        return self.outputs(x, u), x[:, -1, 0]
+        y, x = self.run(u, state.unsqueeze(1), bidirectional=False)
+        return y, x[:, -1, 0]
 
-    def states(self, u: Tensor, initial: Tensor | None, *, bidirectional: bool) -> Tensor:
-        """States at every step, (B, L, directions, 2, p): one matrix product, then the scan."""
+    def run(self, u: Tensor, initial: Tensor | None, *, bidirectional: bool) -> tuple[Tensor, Tensor]:
+        """Outputs C x + D u, (B, L, H), and states x, (B, L, directions, 2, p): two matrix products around the scan."""
+        u, skip = scaled_fork(self.D, u)
         Bu = linear(u, self.B_bar).to(self.A_bar.dtype).unflatten(-1, (2, -1))
-        return diagonal_scan(self.A_bar, Bu, initial, bidirectional=bidirectional)
-
-    def outputs(self, x: Tensor, u: Tensor) -> Tensor:
-        """C x + D u, (B, L, H)."""
-        return add_scaled(linear(x.flatten(2), self.C), self.D, u)
+        x = diagonal_scan(self.A_bar, Bu, initial, bidirectional=bidirectional)
+        return add_scaled(linear(x.flatten(2), self.C), skip), x
 
 
 def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min, dt_max) -> None:

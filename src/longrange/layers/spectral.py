@@ -72,7 +72,11 @@ class SpectralLayer(ConvolutionLayer):
 
     def poles(self) -> Tensor:
         """Lambda, (H, N/2) complex."""
-        return self._over_features(torch.complex(-self.A_real.exp(), -self.A_imag))
+        return self._over_features(self._own_poles())
+
+    def _own_poles(self) -> Tensor:
+        """Lambda of each copy of the dynamics, (S, N/2) complex."""
+        return torch.complex(-self.A_real.exp(), -self.A_imag)
 
     def input_weights(self) -> Tensor:
         """B, (H, N/2) complex."""
