@@ -94,6 +94,18 @@ def test_tensors_in_another_memory_order_are_read_right():
         torch.testing.assert_close(our, twin)
 
 
+def test_the_number_of_threads_changes_no_bit():
+    problem, threads = random_problem(5, 60, 40, 3, 1, True, torch.float32), torch.get_num_threads()
+    results = []
+    try:
+        for torch_threads in (1, 2):
+            torch.set_num_threads(torch_threads)
+            results.append(outputs_and_gradients(*problem, True))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
 def test_more_states_are_left_to_the_convolution():
     inputs, _ = random_problem(1, 4, 3, 9, 1, False)
     assert not scan_is_faster(inputs[-1], 9)

@@ -48,7 +48,7 @@ def scan_forward(
         u: (B, L, H).
         bidirectional: two directions.
     Returns:
-        (B, L, M, H), and what `tables_forward` returns.
+        (B, L, M, H), and what `tables_forward` returns, for the backward pass.
     """
     features = u.shape[-1]
     A, B, C, D, u = (_whole_slices(t) for t in (A, B, C, D, u))
@@ -66,7 +66,7 @@ def scan_backward(A: Tensor, u: Tensor, tables: tuple[Tensor, ...], grad_y: Tens
     P, X, R, K = (t.to(u.dtype) for t in tables)
     mirrored_K = K.unflatten(2, (-1, LANES)).flip(2).flatten(2)
     memory = _memory(u, 1), _memory(u, R.shape[2]), _memory_of_states(u, R, len(A)), _memory_of_states(u, R, len(A))
-    totals = [u.new_zeros(torch.get_num_threads(), *t.shape) for t in tables]
+    totals = [u.new_zeros(len(u), *t.shape) for t in tables]  # of each sequence: the same with any number of threads
     grad_u = u.new_empty(u.shape)
     inputs = P, X, R, mirrored_K, u.flatten(1), grad_y.flatten(1)
     _backward(axes_of(A), u.shape[1], *arrays(*inputs, *memory, *totals, grad_u.flatten(1)))
@@ -133,13 +133,13 @@ def _answer(axes, L, H, R, K, v, states, y, low):
 def _backward(axes, L, P, X, R, mirrored_K, u, grad_y, v, g, states, ends, grad_P, grad_X, grad_R, grad_K, grad_u):
     for worker in numba.prange(len(v)):
         tables, memory = (P, X, R, mirrored_K), (v[worker], g[worker], states[worker], ends[worker])
-        grads = grad_P[worker], grad_X[worker], grad_R[worker], grad_K[worker]
+        grads = grad_P, grad_X, grad_R, grad_K
         _backward_tasks(axes, L, np.int64(worker), len(v), tables, memory, u, grad_y, grads, grad_u)
 
 
 @part
 def _backward_tasks(axes, L, first, stride, tables, memory, u, grad_y, grads, grad_u):
-    """Every so many tasks; a worker's gradients of the tables are of all its sequences."""
+    """Every so many tasks, in memory of their own."""
     (P, X, R, mirrored_K), (v, g, states, ends) = tables, memory
     grad_P, grad_X, grad_R, grad_K = grads
     H, M, chunks = len(P) * LANES, len(g), -(-L // STEPS)
@@ -152,7 +152,7 @@ def _backward_tasks(axes, L, first, stride, tables, memory, u, grad_y, grads, gr
         _return_states(axes, P[s], R[s], g, ends)
         _answer_back(axes, L, H, X[s], mirrored_K[s], g, ends, grad_u[i], s * LANES)
         for c in range(0, chunks, _GROUP):
-            group = grad_P[s], grad_X[s], grad_R[s], grad_K[s]
+            group = grad_P[i, s], grad_X[i, s], grad_R[i, s], grad_K[i, s]
             _correlate_group(axes, v[0], g, states, ends, c, min(_GROUP, chunks - c), group)
 
 
