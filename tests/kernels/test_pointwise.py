@@ -121,6 +121,18 @@ def test_a_gradient_that_all_steps_share_counts_at_each(ours, twin):
         torch.testing.assert_close(fast, slow)
 
 
+def test_a_fork_of_bfloat16_meets_weights_in_float32():
+    D, g = torch.randn(8), torch.randn(2, 5, 8)
+    y, u = torch.randn(2, 2, 5, 8).bfloat16()
+    results = []
+    for inputs in ([D, u, y], [D.double(), u.double(), y.double()]):
+        inputs = [t.clone().requires_grad_() for t in inputs]
+        total = sum_with_fork(inputs[2], inputs[0], inputs[1])
+        results.append([total, *torch.autograd.grad(total, inputs, g.to(total.dtype))])
+    for low, exact in zip(*results, strict=True):
+        assert (low - exact).abs().max() < 0.01 * exact.abs().max()
+
+
 def test_without_factors_and_skip():
     x, W, b, *_ = inputs_of(2, 30, 4, True, 0)
     for exact in (True, False):

@@ -98,10 +98,10 @@ def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
         D: (H,) float.
         u: (B, L, H) float.
     """
-    kernels = _kernels(D, u) if u.dtype == D.dtype else None
+    kernels = _kernels(D, u)
     if kernels is None:
         return u, Scaled(D, u, None)
-    u, stand_in = _ScaledFork.apply(D, u, kernels)
+    u, stand_in = _ScaledFork.apply(*_taken_by(kernels, D, u), kernels)
     return u, Scaled(D.detach(), stand_in, kernels)
 
 
