@@ -1,6 +1,7 @@
 """The linear map of every projection, by the fastest library routine for where the tensors are."""
 
 from functools import cache
+from math import gcd
 
 import torch
 from llvmlite.binding import get_host_cpu_name
@@ -26,9 +27,29 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not _suits_convolution(x, weight):
         return F.linear(x, weight, bias)
-    rows = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # steps as one row of pixels: the fastest gradients
-    y = F.conv2d(rows, weight[:, :, None, None], bias)
+    y = (_transposed if _suits_transposed(weight) else F.conv2d)(_images(x), weight[:, :, None, None], bias)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+
+def _images(x: Tensor) -> Tensor:
+    """(..., K) as images of one row and about 1,000 pixels, (n, K, 1, M): what one needs stays in the cache."""
+    steps = x.numel() // x.shape[-1]
+    n = gcd(steps, 1 << (steps // 1024).bit_length() >> 1 or 1)
+    return x.reshape(n, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
+
+
+def _transposed(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv_transpose2d(images, weight.transpose(0, 1), bias)
+
+
+def _suits_transposed(weight: Tensor) -> bool:
+    """Whether the weight's gradient is faster with x for gradient and the gradient for x.
+
+    oneDNN reads what it takes for the gradient several times: better the wide side than one of under 64 channels, and
+    of two wide sides the narrower.
+    """
+    N, K = weight.shape
+    return N < K if min(N, K) < 64 else N > K
 
 
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
