@@ -76,3 +76,35 @@ def spread_pair(typing_context, table, at):
         return context.make_tuple(builder, signature.return_type, [spread_lanes(builder, value) for value in values])
 
     return types.UniTuple(Lanes(table.dtype), 2)(table, types.intp), generate
+
+
+@intrinsic
+def load_joined(typing_context, z, at):
+    """The number whose lanes are LANES complex numbers in memory, from flat index `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        both = load_lanes(context, builder, signature.args[0], *arguments, ROW)
+        parts = [_chosen(builder, both, both, range(i, ROW, 2)) for i in range(2)]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
+
+
+@intrinsic
+def store_joined(typing_context, z, at, a):
+    """Write a number as `load_joined` reads it."""
+
+    def generate(context, builder, signature, arguments):
+        z, at, number = arguments
+        parts = [builder.extract_value(number, i) for i in range(2)]
+        both = _chosen(builder, *parts, [i + part for i in range(LANES) for part in (0, LANES)])
+        store_lanes(context, builder, signature.args[0], z, at, both)
+        return context.get_dummy_value()
+
+    return types.void(z, types.intp, a), generate
+
+
+def _chosen(builder, a, b, places):
+    """The values at certain places of two vectors taken as one."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+    return builder.shuffle_vector(a, b, mask)

@@ -26,7 +26,7 @@ def dplr_transform(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
         (M, H, K) complex.
     """
     if v.shape[1] == 2 and backend.resolve(v.device) == "cpu":
-        return torch.complex(*_Transform.apply(v, Lambda, y).unbind(1))
+        return _Transform.apply(v, Lambda, y)
     return dplr_transform_reference(v, Lambda, y)
 
 

@@ -1,8 +1,8 @@
 """Vector registers as values in Numba kernels: for loops too short or too nested for the compiler to vectorise.
 
-`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, * act on each; `row_lanes` and `put_row`
-do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the function's own, so that it
-may keep what lies there in registers.
+`lanes` reads neighbouring values of a flat array, `put` writes them, `spread` repeats one, and +, -, *, / act on each;
+`row_lanes` and `put_row` do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the
+function's own, so that it may keep what lies there in registers.
 """
 
 import operator
@@ -50,6 +50,17 @@ def some_lanes(typing_context, array, at, axes):
         return load_lanes(context, builder, signature.args[0], *arguments[:2], axes.count)
 
     return Lanes(array.dtype, axes.count)(array, types.intp, axes), generate
+
+
+@intrinsic
+def spread(typing_context, array, at):
+    """LANES times the value at flat index `at` of a contiguous array."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return spread_lanes(builder, builder.load(builder.gep(data, [arguments[1]])))
+
+    return Lanes(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
@@ -180,6 +191,11 @@ def _multiply(typing_context, a, b):
     return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments)
 
 
+@intrinsic
+def _divide(typing_context, a, b):
+    return a(a, b), lambda context, builder, signature, arguments: builder.fdiv(*arguments)
+
+
 @overload(operator.add)
 @overload(operator.iadd)
 def _overload_add(a, b):
@@ -197,6 +213,12 @@ def _overload_subtract(a, b):
 def _overload_multiply(a, b):
     if isinstance(a, Lanes):
         return lambda a, b: _multiply(a, b)
+
+
+@overload(operator.truediv)
+def _overload_divide(a, b):
+    if isinstance(a, Lanes):
+        return lambda a, b: _divide(a, b)
 
 
 @intrinsic(prefer_literal=True)
