@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from longrange.kernels import linear
-from longrange.kernels.linear import _suits_convolution
+from longrange.kernels.linear import _images, _suits_convolution, _suits_transposed
 
 
 @pytest.fixture(autouse=True, params=["amd", "other"])
@@ -18,7 +18,11 @@ def cpu(request, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("B", "L", "K", "N"), [(2, 300, 64, 96), (1, 1024, 70, 65), (1, 512, 32, 9), (1, 1024, 1, 16), (2, 3, 5, 4)]
+    ("B", "L", "K", "N"),
+    [
+        *[(2, 300, 64, 96), (1, 1024, 70, 65), (1, 512, 32, 9), (1, 1024, 1, 16), (2, 3, 5, 4)],
+        *[(2, 2048, 80, 16), (3, 1700, 16, 80), (5, 1023, 64, 80)],  # several images, or one by no power of two
+    ],
 )
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_equals_the_plain_product_in_outputs_and_gradients(B, L, K, N, with_bias):
@@ -42,3 +46,18 @@ def test_only_float32_products_over_many_steps_take_the_convolution(cpu):
     assert not _suits_convolution(wide, weight[:4])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not _suits_convolution(wide, weight)
+
+
+def test_images_are_of_about_1000_steps_and_the_same_memory():
+    for steps, images in ((1, 1), (1023, 1), (1024, 1), (2047, 1), (2048, 2), (8192, 8), (102400, 64), (5115, 1)):
+        x = torch.zeros(1, steps, 3)
+        y = _images(x)
+        assert y.shape == (images, 3, 1, steps // images)
+        assert y.data_ptr() == x.data_ptr()
+        assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_narrow_side_is_the_input_of_the_weights_gradient_and_otherwise_the_wide_one():
+    shapes = [(16, 128), (63, 64), (64, 128), (384, 512)]  # (N, K)
+    assert [_suits_transposed(torch.zeros(N, K)) for N, K in shapes] == [True, True, False, False]
+    assert [_suits_transposed(torch.zeros(K, N)) for N, K in shapes] == [False, False, True, True]

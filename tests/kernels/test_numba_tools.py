@@ -1,9 +1,13 @@
-"""Threads: Numba follows torch, and leaves torch's number alone. Its cache: nothing outdated is run."""
+"""Threads: Numba follows torch, and leaves torch's number alone. Its cache: nothing outdated is run. bfloat16."""
 
 import os
 import subprocess
 import sys
 import time
+
+import torch
+
+from longrange.kernels.numba_tools import arrays, narrowed, sequential, wide
 
 PROBE = """
 import numba, torch
@@ -46,3 +50,22 @@ def test_a_change_of_what_is_compiled_into_a_function_is_noticed(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
         answers.append(done.stdout.split())
     assert answers == [["1", "0"], ["1", "1"], ["2", "0"]]
+
+
+@sequential
+def _copy(source, out):
+    for k in range(len(out)):
+        out[k] = narrowed(out, wide(source[k]))
+
+
+def test_bfloat16_is_read_and_written_as_torch_does():
+    bits = torch.randint(-(2**31), 2**31, (10_000,), generator=torch.Generator().manual_seed(0)).to(torch.int32)
+    halfway = torch.arange(-(2**15), 2**15, dtype=torch.int32) * 2**16 + 2**15
+    special = torch.tensor([float("inf"), float("-inf"), float("nan"), 0.0, -0.0, 3.4e38]).view(torch.int32)
+    all_ones = torch.tensor([2**31 - 1, -1]).int()  # NaN that rounding up would carry over into the sign
+    x = torch.cat([bits, halfway, halfway - 1, halfway + 1, special, all_ones]).view(torch.float32)
+    low, again = torch.empty_like(x, dtype=torch.bfloat16), torch.empty_like(x)
+    _copy(*arrays(x, low))
+    torch.testing.assert_close(low, x.bfloat16(), rtol=0, atol=0, equal_nan=True)
+    _copy(*arrays(low, again))
+    torch.testing.assert_close(again, low.float(), rtol=0, atol=0, equal_nan=True)

@@ -31,12 +31,19 @@ _ONE = np.float32(1)
 
 
 def arrays(*tensors: Tensor) -> list[np.ndarray]:
-    """The tensors as contiguous arrays, after telling Numba to use as many threads as torch does."""
+    """The tensors as contiguous arrays, after telling Numba to use as many threads as torch does.
+
+    Numba has no bfloat16: its arrays are whole numbers of 16 bits, which `wide` reads and `narrowed` writes.
+    """
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if torch.get_num_threads() != threads:  # Numba's first call sets the number for the OpenMP pool that both share
         torch.set_num_threads(threads)
-    return [t.detach().contiguous().numpy() for t in tensors]
+    return [_array(t.detach().contiguous()) for t in tensors]
+
+
+def _array(t: Tensor) -> np.ndarray:
+    return (t.view(torch.uint16) if t.dtype == torch.bfloat16 else t).numpy()
 
 
 def one_step(x: Tensor) -> Tensor:
@@ -58,6 +65,36 @@ def forget_outdated(sources: Path, compiled: Path) -> None:
         with suppress(OSError):  # another process was faster, or the folder is read-only
             if index.stat().st_mtime < newest:
                 index.unlink()
+
+
+@intrinsic
+def wide(typing_context, x):
+    """A value of an array: a float as it is, the bits of a bfloat16 as float32."""
+    if isinstance(x, types.Float):
+        return x(x), lambda context, builder, signature, arguments: arguments[0]
+
+    def generate(context, builder, signature, arguments):
+        bits = builder.zext(arguments[0], ir.IntType(32))
+        return builder.bitcast(builder.shl(bits, ir.IntType(32)(16)), ir.FloatType())
+
+    return types.float32(x), generate
+
+
+@intrinsic
+def narrowed(typing_context, array, value):
+    """A float as an array takes it: as it is, or the bits of the nearest bfloat16, of the even one halfway."""
+    if isinstance(array.dtype, types.Float):
+        return value(array, value), lambda context, builder, signature, arguments: arguments[1]
+
+    def generate(context, builder, signature, arguments):
+        int32 = ir.IntType(32)
+        bits = builder.bitcast(arguments[1], int32)
+        odd = builder.and_(builder.lshr(bits, int32(16)), int32(1))
+        rounded = builder.lshr(builder.add(builder.add(bits, int32(0x7FFF)), odd), int32(16))
+        is_nan = builder.fcmp_unordered("uno", arguments[1], arguments[1])
+        return builder.trunc(builder.select(is_nan, int32(0x7FC0), rounded), ir.IntType(16))
+
+    return types.uint16(array, value), generate
 
 
 @intrinsic

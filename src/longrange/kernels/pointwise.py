@@ -1,8 +1,8 @@
 """The pointwise work of a block: GELU, and the gate of a gated linear unit, with dropout's factors and the skip sum.
 
 gelu(x) = x Phi(x), or x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) in its tanh form; gated(v, z) = v sigmoid(z). In
-float32 on the CPU, and in any precision on a GPU, each is one pass over memory, forward and backward; beside float32
-the CPU takes bfloat16 after widening it. Elsewhere torch's own functions do the work.
+float32 on the CPU, and in any precision on a GPU, each is one pass over memory, forward and backward; what matrix
+products give and take may be bfloat16 on the CPU too. Elsewhere torch's own functions do the work.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,10 @@ def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *
 def gelu_fork(
     x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *, exact: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`gelu`, the same again for a second user, and x for a third: their gradients meet without a pass for each sum."""
+    """`gelu`, the same again for a product, and x for a third user: gradients meet without a pass for each sum.
+
+    Under autocast to bfloat16 on the CPU, what is for a product is bfloat16 already.
+    """
     return _gelu(x, after, before, exact)
 
 
@@ -55,7 +58,8 @@ def gated(
         (B, L, H) float.
     """
     if kernels := _kernels(value, x, weight, bias, scale, skip):
-        return _Gated.apply(*_taken_by(kernels, value, linear(x, weight), bias, scale, skip), kernels)
+        gate = _product_taken_by(kernels, linear(x, weight))
+        return _Gated.apply(*_taken_by(kernels, value), gate, *_taken_by(kernels, bias, scale, skip), kernels)
     return _plus(skip, _times(scale, value * torch.sigmoid(linear(x, weight, bias))))
 
 
@@ -72,7 +76,8 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
         (B, L, H) float.
     """
     if kernels := _kernels(x, weight, bias, scale, skip):
-        return _Glu.apply(*_taken_by(kernels, linear(x, weight), bias, scale, skip), kernels)
+        z = _product_taken_by(kernels, linear(x, weight))
+        return _Glu.apply(z, *_taken_by(kernels, bias, scale, skip), kernels)
     return _plus(skip, _times(scale, F.glu(linear(x, weight, bias))))
 
 
@@ -92,7 +97,7 @@ class Scaled:
 
 
 def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
-    """u for its other users, and D u for one `add_scaled`: the gradients of u meet in one pass.
+    """u for a product, as from `gelu_fork`, and D u for one `add_scaled`: the gradients of u meet in one pass.
 
     Args:
         D: (H,) float.
@@ -101,7 +106,7 @@ def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
     kernels = _kernels(D, u)
     if kernels is None:
         return u, Scaled(D, u, None)
-    u, stand_in = _ScaledFork.apply(*_taken_by(kernels, D, u), kernels)
+    u, stand_in = _ScaledFork.apply(*_taken_by(kernels, D, u), kernels, _narrow_products(kernels))
     return u, Scaled(D.detach(), stand_in, kernels)
 
 
@@ -109,12 +114,12 @@ def add_scaled(y: Tensor, scaled: Scaled) -> Tensor:
     """y + D u, (B, L, H) float."""
     if scaled.kernels is None:
         return torch.addcmul(y, scaled.D, scaled.u)
-    return _AddForked.apply(*_taken_by(scaled.kernels, y), scaled.D, scaled.u)
+    return _AddForked.apply(_product_taken_by(scaled.kernels, y), scaled.D, scaled.u, scaled.kernels)
 
 
 def _gelu(x: Tensor, after: Tensor | None, before: Tensor | None, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
     if kernels := _kernels(x, before, after):
-        return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels)
+        return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels, _narrow_products(kernels))
     y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
     return y, y, x
 
@@ -132,8 +137,19 @@ def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:
 
 
 def _taken_by(kernels: ModuleType, *tensors: Tensor | None) -> Iterator[Tensor | None]:
-    """The tensors in a precision that the kernels take: on the CPU autocast's products are widened."""
+    """The tensors in a precision that the kernels take, float32 on the CPU."""
     return (t.float() if kernels is pointwise_cpu and t is not None else t for t in tensors)
+
+
+def _product_taken_by(kernels: ModuleType, z: Tensor) -> Tensor:
+    """As `_taken_by`, of what a product gives: on the CPU it may be bfloat16, as autocast has it."""
+    return z.float() if kernels is pointwise_cpu and z.dtype != torch.bfloat16 else z
+
+
+def _narrow_products(kernels: ModuleType) -> bool:
+    """Whether autocast would copy a product's factors to bfloat16, which the kernels can spare it."""
+    on = kernels is pointwise_cpu and torch.is_autocast_enabled("cpu")
+    return on and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _times(factor: Tensor | None, x: Tensor) -> Tensor:
@@ -146,10 +162,12 @@ def _plus(addend: Tensor | None, x: Tensor) -> Tensor:
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, before, after, exact, kernels):
+    def forward(ctx, x, before, after, exact, kernels, narrow_product):
         ctx.save_for_backward(x, before, after)
         ctx.exact, ctx.kernels = exact, kernels
         ctx.set_materialize_grads(False)
+        if narrow_product:
+            return *kernels.gelu_and_copy(x, before, after, exact), x
         y = kernels.gelu(x, before, after, exact)
         return y, y.view_as(y), x
 
@@ -159,7 +177,7 @@ class _Gelu(torch.autograd.Function):
         grad, other = (other, None) if grad is None else (grad, other)
         if grad is not None:
             direct = ctx.kernels.gelu_backward(*ctx.saved_tensors, ctx.exact, grad, other, direct)
-        return direct, None, None, None, None
+        return direct, None, None, None, None, None
 
 
 class _Gated(torch.autograd.Function):
@@ -196,27 +214,29 @@ class _ScaledFork(torch.autograd.Function):
     """u twice, the second time in place of D u: what comes back there is the gradient of the product."""
 
     @staticmethod
-    def forward(ctx, D, u, kernels):
+    def forward(ctx, D, u, kernels, narrow_product):
         ctx.save_for_backward(D, u)
         ctx.kernels = kernels
         ctx.set_materialize_grads(False)
-        return u.view_as(u), u.view_as(u)
+        return u.bfloat16() if narrow_product else u.view_as(u), u.view_as(u)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_u, grad_scaled):
         if grad_scaled is None:
-            return None, grad_u, None
-        return *ctx.kernels.scaled_backward(*ctx.saved_tensors, grad_scaled, grad_u), None
+            return None, grad_u, None, None
+        return *ctx.kernels.scaled_backward(*ctx.saved_tensors, grad_scaled, grad_u), None, None
 
 
 class _AddForked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, y, D, u):
+    def forward(ctx, y, D, u, kernels):
+        if kernels is pointwise_cpu:
+            return kernels.add_scaled(y, D, u)
         with torch.autocast(y.device.type, enabled=False):  # it would first copy y to the wider precision
             return torch.addcmul(y, D, u)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        return grad, None, grad
+        return grad, None, grad, None

@@ -1,5 +1,7 @@
 """GELU and gate on the CPU in Numba, float32: one pass over memory each, forward and backward.
 
+What a matrix product gives or takes may be bfloat16 in memory.
+
 Work is cut into tasks of some steps of one sequence; the innermost loop runs over the features of one step. Factors and
 addends may be shared along batch and time: their one row then stays in the first-level cache.
 """
@@ -9,7 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, exp, inline, logistic, logistic_and_slope, one_step, parallel
+from longrange.kernels.numba_tools import (
+    arrays,
+    exp,
+    inline,
+    logistic,
+    logistic_and_slope,
+    narrowed,
+    one_step,
+    parallel,
+    wide,
+)
 
 _ELEMENTS = 16384  # per task, about
 _CUBIC = np.float32(0.044715)
@@ -20,8 +32,15 @@ _HALF, _ONE, _THREE = np.float32(0.5), np.float32(1), np.float32(3)
 def gelu(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) -> Tensor:
     """after * gelu(before * x), exact or in the tanh form."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y), exact)
+    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y, x.new_empty(0)), exact)
     return y
+
+
+def gelu_and_copy(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) -> tuple[Tensor, Tensor]:
+    """`gelu`, and the same in bfloat16."""
+    y, copy = (torch.empty_like(x, dtype=t, memory_format=torch.contiguous_format) for t in (x.dtype, torch.bfloat16))
+    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y, copy), exact)
+    return y, copy
 
 
 def gelu_backward(
@@ -51,8 +70,8 @@ def gated_backward(
     value: Tensor, gate: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `gated` in value, gate and bias."""
-    grad_value = torch.empty_like(value, memory_format=torch.contiguous_format)
-    grad_gate, sums = torch.empty_like(grad_value), _sums(grad, bias)
+    grad_value, grad_gate = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (value, gate))
+    sums = _sums(grad, bias)
     biases = torch.zeros_like(bias), bias
     _gated_backward(*_steps(value, gate, *biases, _factor(scale, grad), one_step(grad), grad_value, grad_gate, sums))
     return grad_value, grad_gate, sums.sum(0)
@@ -60,7 +79,7 @@ def gated_backward(
 
 def glu(z: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> Tensor:
     """skip + scale * value * sigmoid(gate), value and gate the two halves of z + bias."""
-    y = z.new_empty(*z.shape[:-1], z.shape[-1] // 2)
+    y = bias.new_empty(*z.shape[:-1], z.shape[-1] // 2)
     _gated(*_steps(z, z, *bias.chunk(2), _factor(scale, y), _addend(skip, y), y))
     return y
 
@@ -70,6 +89,13 @@ def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) ->
     grad_z, sums = torch.empty_like(z, memory_format=torch.contiguous_format), _sums(grad, bias)
     _gated_backward(*_steps(z, z, *bias.chunk(2), _factor(scale, grad), one_step(grad), grad_z, grad_z, sums))
     return grad_z, sums.sum(0)
+
+
+def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
+    """y + D u."""
+    out = torch.empty_like(u, memory_format=torch.contiguous_format)
+    _add_scaled(*_steps(y, D, u, out))
+    return out
 
 
 def scaled_backward(D: Tensor, u: Tensor, grad: Tensor, other: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -112,7 +138,7 @@ def _row(a, i, k):
 
 
 @parallel
-def _gelu(x, before, after, y, exact):
+def _gelu(x, before, after, y, copy, exact):
     tasks, steps = _plan(x.shape[1], x.shape[2])
     for task in numba.prange(len(x) * tasks):
         i, start = task // tasks, (task % tasks) * steps
@@ -121,6 +147,9 @@ def _gelu(x, before, after, y, exact):
                 _exact_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
             else:
                 _tanh_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
+            row, again = y[i, k], _row(copy, i, k)
+            for n in range(len(again)):
+                again[n] = narrowed(again, row[n])
 
 
 @inline
@@ -157,7 +186,7 @@ def _tanh_gelu_slope(x, before, after, grad, other, direct, grad_x):
         v = before[n] * x[n]
         s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
         slope = s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v)
-        grad_x[n] = direct[n] + before[n] * after[n] * (grad[n] + other[n]) * slope
+        grad_x[n] = direct[n] + before[n] * after[n] * (wide(grad[n]) + wide(other[n])) * slope
 
 
 @inline
@@ -165,7 +194,7 @@ def _exact_gelu_slope(x, before, after, grad, other, direct, grad_x):
     for n in range(len(x)):
         v = before[n] * x[n]
         below, density = _normal(v)
-        grad_x[n] = direct[n] + before[n] * after[n] * (grad[n] + other[n]) * (below + v * density)
+        grad_x[n] = direct[n] + before[n] * after[n] * (wide(grad[n]) + wide(other[n])) * (below + v * density)
 
 
 @inline
@@ -201,7 +230,7 @@ def _gated(value, gate, value_bias, gate_bias, scale, skip, y):
             v, z, out = value[i, k, :H], gate[i, k, other:], y[i, k]
             factor, addend = _row(scale, i, k), _row(skip, i, k)
             for n in range(len(out)):
-                out[n] = addend[n] + factor[n] * (v[n] + b[n]) * logistic(z[n] + c[n])
+                out[n] = addend[n] + factor[n] * (wide(v[n]) + b[n]) * logistic(wide(z[n]) + c[n])
 
 
 @parallel
@@ -216,11 +245,23 @@ def _gated_backward(value, gate, value_bias, gate_bias, scale, grad, grad_value,
             v, z, g, factor = value[i, k, :H], gate[i, k, other:], _row(grad, i, k), _row(scale, i, k)
             gv, gz, row = grad_value[i, k, :H], grad_gate[i, k, other:], grad_gate[i, k]
             for n in range(len(g)):
-                s, slope = logistic_and_slope(z[n] + c[n])
-                gv[n] = factor[n] * g[n] * s
-                gz[n] = factor[n] * g[n] * (v[n] + b[n]) * slope
+                s, slope = logistic_and_slope(wide(z[n]) + c[n])
+                gv[n] = narrowed(gv, factor[n] * g[n] * s)
+                gz[n] = narrowed(gz, factor[n] * g[n] * (wide(v[n]) + b[n]) * slope)
             for n in range(len(row)):
-                total[n] += row[n]
+                total[n] += wide(row[n])
+
+
+@parallel
+def _add_scaled(y, D, u, out):
+    tasks, steps = _plan(u.shape[1], u.shape[2])
+    for task in numba.prange(len(u) * tasks):
+        i, start = task // tasks, (task % tasks) * steps
+        d = D[0, 0]
+        for k in range(start, min(start + steps, u.shape[1])):
+            a, b, to = y[i, k], u[i, k], out[i, k]
+            for n in range(len(to)):
+                to[n] = wide(a[n]) + d[n] * b[n]
 
 
 @parallel
@@ -232,5 +273,5 @@ def _scaled_backward(D, u, grad, other, grad_u, sums):
         for k in range(start, min(start + steps, u.shape[1])):
             b, g, o, to = u[i, k], grad[i, k], _row(other, i, k), grad_u[i, k]
             for n in range(len(to)):
-                to[n] = o[n] + d[n] * g[n]
+                to[n] = wide(o[n]) + d[n] * g[n]
                 total[n] += b[n] * g[n]

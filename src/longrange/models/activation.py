@@ -69,7 +69,7 @@ class HalfGlu2(HalfGlu1):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(x * sigmoid(W g)), (B, L, H)."""
-        g, _, x = gelu_fork(x, self.drop.scale(x))
+        _, g, x = gelu_fork(x, self.drop.scale(x))
         return gated(x, g, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
 
 
@@ -96,7 +96,7 @@ class Glu(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip, (B, L, H), + drop(v * sigmoid(z)) of x, (B, L, d_input)."""
-        g = gelu(x, self.drop.scale(x), before=self.drop.scale(x), exact=True)
+        _, g, _ = gelu_fork(x, self.drop.scale(x), before=self.drop.scale(x), exact=True)
         return glu(g, self.mix.weight, self.mix.bias, self.drop.scale(skip), skip)
 
 
