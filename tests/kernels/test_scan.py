@@ -60,6 +60,23 @@ def test_float32_on_a_long_sequence():
         assert (ours - twin).abs().max() < 2e-5 * twin.abs().max()
 
 
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_bfloat16_inputs_leave_the_state_in_float32(both, backend):
+    """A slow pole adds 3,000 inputs up: a state rounded at each of them would stand still."""
+    (_, Bu, initial), cotangent = random_problem(2, 3000, 27, both)
+    slow = torch.stack([torch.full((27,), 0.9995), torch.zeros(27)])
+    Bu, cotangent = (Bu.detach().abs()).bfloat16(), cotangent.bfloat16()
+    low = [slow, Bu, initial.detach().float()]
+    exact = [t.double().requires_grad_() for t in low]
+    ours = outputs_and_gradients([t.requires_grad_() for t in low], cotangent, backend, bidirectional=both)
+    twin = outputs_and_gradients(exact, cotangent.double(), "reference", bidirectional=both)
+    assert [t.dtype for t in ours] == [torch.bfloat16, torch.float32, torch.bfloat16, torch.float32]
+    for fast, right in zip(ours, twin, strict=True):
+        assert (fast - right).abs().max() <= 2**-7 * right.abs().max()  # of two directions' gradients each is rounded
+    assert ((ours[0] - twin[0]).abs() <= 2**-8 * twin[0].abs()).all()
+
+
 def test_a_nan_in_one_sequence_stays_in_it():
     (A_bar, Bu, _), _ = random_problem(2, 9, 70, True)
     Bu = Bu.detach().clone()

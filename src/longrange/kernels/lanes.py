@@ -2,7 +2,8 @@
 
 `lanes` reads neighbouring values of a flat array, `put` writes them, `spread` repeats one, and +, -, *, / act on each;
 `row_lanes` and `put_row` do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the
-function's own, so that it may keep what lies there in registers.
+function's own, so that it may keep what lies there in registers. Arrays of bfloat16, see `numba_tools.arrays`, are read
+as float32.
 """
 
 import operator
@@ -26,6 +27,11 @@ class Lanes(types.Type):
         super().__init__(name=f"Lanes({element}, {count})")
 
 
+def lanes_of(array, count=LANES):
+    """What a register holds of an array, by their types."""
+    return Lanes(types.float32 if array.dtype == types.uint16 else array.dtype, count)
+
+
 @register_model(Lanes)
 class _Model(PrimitiveModel):
     def __init__(self, manager, lanes):
@@ -39,7 +45,7 @@ def lanes(typing_context, array, at):
     def generate(context, builder, signature, arguments):
         return load_lanes(context, builder, signature.args[0], *arguments)
 
-    return Lanes(array.dtype)(array, types.intp), generate
+    return lanes_of(array)(array, types.intp), generate
 
 
 @intrinsic
@@ -49,7 +55,7 @@ def some_lanes(typing_context, array, at, axes):
     def generate(context, builder, signature, arguments):
         return load_lanes(context, builder, signature.args[0], *arguments[:2], axes.count)
 
-    return Lanes(array.dtype, axes.count)(array, types.intp, axes), generate
+    return lanes_of(array, axes.count)(array, types.intp, axes), generate
 
 
 @intrinsic
@@ -137,13 +143,14 @@ def _transposed(builder, rows):
 def load_lanes(context, builder, array, value, at, count=LANES):
     """Generates the load of values of an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, count)
-    return _load(context, builder, place)
+    loaded = _load(context, builder, place)
+    return widened(builder, loaded) if array.dtype == types.uint16 else loaded
 
 
 def store_lanes(context, builder, array, value, at, vector):
     """Generates the store of a vector into an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, vector.type.count)
-    _store(context, builder, vector, place)
+    _store(context, builder, rounded(builder, vector) if array.dtype == types.uint16 else vector, place)
 
 
 def _load(context, builder, place):
@@ -158,6 +165,30 @@ def _place(context, builder, array, value, at, count):
     """The address of a vector at a flat index of an array."""
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [at]), ir.VectorType(data.type.pointee, count).as_pointer())
+
+
+def widened(builder, bits):
+    """Generates the float32 values of bfloat16's bits, of one or of a vector of them."""
+    wide = _shaped_as(bits, _INDEX)
+    return builder.bitcast(builder.shl(builder.zext(bits, wide), _all(wide, 16)), _shaped_as(bits, ir.FloatType()))
+
+
+def rounded(builder, value):
+    """Generates the bits of the nearest bfloat16 of float32 values, of the even one halfway; inverse of `widened`."""
+    whole = _shaped_as(value, _INDEX)
+    bits = builder.bitcast(value, whole)
+    odd = builder.and_(builder.lshr(bits, _all(whole, 16)), _all(whole, 1))
+    nearest = builder.lshr(builder.add(builder.add(bits, _all(whole, 0x7FFF)), odd), _all(whole, 16))
+    is_nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(is_nan, _all(whole, 0x7FC0), nearest), _shaped_as(value, ir.IntType(16)))
+
+
+def _shaped_as(value, element):
+    return ir.VectorType(element, value.type.count) if isinstance(value.type, ir.VectorType) else element
+
+
+def _all(kind, number):
+    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
 def spread_lanes(builder, number):

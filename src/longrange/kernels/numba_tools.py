@@ -15,6 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
+from longrange.kernels.lanes import rounded, widened
+
 # Fused multiply-adds are allowed; assumptions that would hide a NaN are not.
 _FLAGS = {"fastmath": {"contract", "reassoc"}, "cache": True, "nogil": True}
 parallel = numba.njit(parallel=True, **_FLAGS)
@@ -73,11 +75,7 @@ def wide(typing_context, x):
     if isinstance(x, types.Float):
         return x(x), lambda context, builder, signature, arguments: arguments[0]
 
-    def generate(context, builder, signature, arguments):
-        bits = builder.zext(arguments[0], ir.IntType(32))
-        return builder.bitcast(builder.shl(bits, ir.IntType(32)(16)), ir.FloatType())
-
-    return types.float32(x), generate
+    return types.float32(x), lambda context, builder, signature, arguments: widened(builder, arguments[0])
 
 
 @intrinsic
@@ -86,15 +84,7 @@ def narrowed(typing_context, array, value):
     if isinstance(array.dtype, types.Float):
         return value(array, value), lambda context, builder, signature, arguments: arguments[1]
 
-    def generate(context, builder, signature, arguments):
-        int32 = ir.IntType(32)
-        bits = builder.bitcast(arguments[1], int32)
-        odd = builder.and_(builder.lshr(bits, int32(16)), int32(1))
-        rounded = builder.lshr(builder.add(builder.add(bits, int32(0x7FFF)), odd), int32(16))
-        is_nan = builder.fcmp_unordered("uno", arguments[1], arguments[1])
-        return builder.trunc(builder.select(is_nan, int32(0x7FC0), rounded), ir.IntType(16))
-
-    return types.uint16(array, value), generate
+    return types.uint16(array, value), lambda context, builder, signature, arguments: rounded(builder, arguments[1])
 
 
 @intrinsic

@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 from longrange.kernels import backend, scan_cpu
 from longrange.kernels.scan_reference import diagonal_scan_reference
 
+_MIXED = torch.bfloat16, torch.float32  # precisions of Bu and A_bar that the CPU's kernel takes together
+
 
 def diagonal_scan(
     A_bar: Tensor,
@@ -26,15 +28,17 @@ def diagonal_scan(
 
     Args:
         A_bar: diagonal of the transition, (2, P) float: real parts, imaginary parts.
-        Bu: inputs of the recurrence, (B, L, 2, P) float, L at least 1.
+        Bu: inputs of the recurrence, (B, L, 2, P) float, L at least 1; bfloat16 beside a wider A_bar is widened.
         initial: state before the first step of each direction, (B, D, 2, P) float; zero where None.
         bidirectional: D = 2; direction 1 runs from the last step to the first, on the same A_bar and Bu.
     Returns:
-        (B, L, D, 2, P) states.
+        (B, L, D, 2, P) states, in Bu's precision.
     """
     if initial is None:
-        initial = Bu.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
+        initial = A_bar.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
     version = backend.resolve(Bu.device)
+    if Bu.dtype != A_bar.dtype and not (version == "cpu" and (Bu.dtype, A_bar.dtype) == _MIXED):
+        return diagonal_scan(A_bar, Bu.to(A_bar.dtype), initial, bidirectional=bidirectional).to(Bu.dtype)
     if version == "reference":
         return diagonal_scan_reference(A_bar, Bu, initial, bidirectional)
     return _Scan.apply(A_bar, Bu, initial, bidirectional, _triton() if version == "triton" else scan_cpu)

@@ -3,11 +3,13 @@
 A task is one sequence and one direction, backward both, and walks along time through whole rows of states, which is how
 they lie in memory; the state is cut among tasks only where there are fewer of these than threads. A row is handled in
 vector registers, its last states, fewer than a register holds, in walks of their own. A step reads the state before it
-from the output: nothing is stored twice.
+from the output: nothing is stored twice. Only where inputs and outputs are bfloat16 is the state kept beside them, in
+the precision of A_bar.
 """
 
 import numba
 import torch
+from numba.extending import overload
 from torch import Tensor
 
 from longrange.kernels.lanes import LANES, put, some_lanes
@@ -21,7 +23,7 @@ def scan_forward(A_bar: Tensor, Bu: Tensor, initial: Tensor, bidirectional: bool
     """As `diagonal_scan_reference`, without gradients."""
     batch, length, _, size = Bu.shape
     x = Bu.new_empty(batch, length, 2 if bidirectional else 1, 2, size)
-    _forward(*arrays(A_bar, Bu, initial, x), _parts(batch * x.shape[2], size))
+    _forward(*arrays(A_bar, Bu, initial.clone(), x), _parts(batch * x.shape[2], size))
     return x
 
 
@@ -38,9 +40,9 @@ def scan_backward(A_bar: Tensor, x: Tensor, initial: Tensor, grad_x: Tensor) -> 
     """
     batch, length, directions, _, size = x.shape
     grad_Bu = x.new_empty(batch, length, 2, size)
-    adjoint = x.new_zeros(batch, directions, 2, size)
-    grad_A = x.new_zeros(batch, 2, size)
-    _backward(*arrays(A_bar, x, initial, grad_x, grad_Bu, adjoint, grad_A), _parts(batch, size))
+    adjoint = A_bar.new_zeros(batch, directions, 2, size)
+    grad_A = A_bar.new_zeros(batch, 2, size)
+    _backward(*arrays(A_bar, x, initial.to(x.dtype), grad_x, grad_Bu, adjoint, grad_A), _parts(batch, size))
     return grad_A.sum(0), grad_Bu, _conjugate_product(A_bar, adjoint)
 
 
@@ -63,48 +65,74 @@ def _slice(part, parts, size):
 
 
 @parallel
-def _forward(a, b, initial, x, parts):
+def _forward(a, b, state, x, parts):
     batch, _, directions, _, size = x.shape
     for task in numba.prange(batch * directions * parts):
         i, d = task // parts // directions, task // parts % directions
         low, high, last = _slice(task % parts, parts, size)
-        _walk(_WIDE, a, b[i], initial[i, d], x[i], d, low, high)
+        _walk(_WIDE, a, b[i], state[i, d], x[i], d, low, high)
         if last:
             low = size // LANES * LANES
             if size & 8:
-                _walk(_8, a, b[i], initial[i, d], x[i], d, low, low + 8)
+                _walk(_8, a, b[i], state[i, d], x[i], d, low, low + 8)
                 low += 8
             if size & 4:
-                _walk(_4, a, b[i], initial[i, d], x[i], d, low, low + 4)
+                _walk(_4, a, b[i], state[i, d], x[i], d, low, low + 4)
                 low += 4
             if size & 2:
-                _walk(_2, a, b[i], initial[i, d], x[i], d, low, low + 2)
+                _walk(_2, a, b[i], state[i, d], x[i], d, low, low + 2)
                 low += 2
             if size & 1:
-                _walk(_1, a, b[i], initial[i, d], x[i], d, low, low + 1)
+                _walk(_1, a, b[i], state[i, d], x[i], d, low, low + 1)
 
 
 @sequential
-def _walk(axes, a, b, initial, x, d, low, high):
+def _walk(axes, a, b, state, x, d, low, high):
     """x = a x + b along one direction of one sequence, for the states from `low` to `high`, a register at a time."""
     length, directions, _, size = x.shape
-    poles, inputs, states, before = a.reshape(-1), b.reshape(-1), x.reshape(-1), initial.reshape(-1)
-    at = 0
+    poles, inputs, states, kept = a.reshape(-1), b.reshape(-1), x.reshape(-1), state.reshape(-1)
+    before, at = kept, 0
     for k in range(length):
         step = k if d == 0 else length - 1 - k
         source, to = step * 2 * size, (step * directions + d) * 2 * size
         for n in range(low, high, len(axes)):
-            _advance(axes, poles, n, before, at + n, inputs, source + n, states, to + n, size)
-        before, at = states, to
+            re, im = _advance(axes, poles, n, before, at + n, inputs, source + n, size)
+            put(states, to + n, re)
+            put(states, to + n + size, im)
+            _keep(states, kept, n, re)
+            _keep(states, kept, n + size, im)
+        before, at = _latest(states, to, kept)
 
 
 @inline
-def _advance(axes, a, n, x, x_at, b, b_at, out, out_at, size):
-    """out = a x + b on one register of states; all are flat, imaginary parts `size` after the real ones."""
+def _advance(axes, a, n, x, x_at, b, b_at, size):
+    """a x + b on one register of states; all are flat, imaginary parts `size` after the real ones."""
     a_re, a_im = some_lanes(a, n, axes), some_lanes(a, n + size, axes)
     re, im = some_lanes(x, x_at, axes), some_lanes(x, x_at + size, axes)
-    put(out, out_at, a_re * re - a_im * im + some_lanes(b, b_at, axes))
-    put(out, out_at + size, a_re * im + a_im * re + some_lanes(b, b_at + size, axes))
+    b_re, b_im = some_lanes(b, b_at, axes), some_lanes(b, b_at + size, axes)
+    return a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im
+
+
+def _keep(states, kept, at, value):
+    """Write to `kept` what `states` has in a lower precision only."""
+
+
+@overload(_keep, inline="always")
+def _keep_of_types(states, kept, at, value):
+    if states.dtype == kept.dtype:
+        return lambda states, kept, at, value: None
+    return lambda states, kept, at, value: put(kept, at, value)
+
+
+def _latest(states, at, kept):
+    """Where the state is that was last written to `states`, and from which index on."""
+
+
+@overload(_latest, inline="always")
+def _latest_of_types(states, at, kept):
+    if states.dtype == kept.dtype:
+        return lambda states, at, kept: (states, at)
+    return lambda states, at, kept: (kept, 0)
 
 
 @parallel

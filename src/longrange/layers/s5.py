@@ -135,7 +135,9 @@ class S5Recurrence(Recurrence):
     def run(self, u: Tensor, initial: Tensor | None, *, bidirectional: bool) -> tuple[Tensor, Tensor]:
         """Outputs C x + D u, (B, L, H), and states x, (B, L, directions, 2, p): two matrix products around the scan."""
         u, skip = scaled_fork(self.D, u)
-        Bu = linear(u, self.B_bar).to(self.A_bar.dtype).unflatten(-1, (2, -1))
+        Bu = linear(u, self.B_bar).unflatten(-1, (2, -1))
+        if initial is not None:
+            Bu = Bu.to(initial.dtype)  # states in full precision: one of them will be the next initial one
         x = diagonal_scan(self.A_bar, Bu, initial, bidirectional=bidirectional)
         return add_scaled(linear(x.flatten(2), self.C), skip), x
 
