@@ -57,7 +57,8 @@ def test_images_are_of_about_1000_steps_and_the_same_memory():
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_narrow_side_is_the_input_of_the_weights_gradient_and_otherwise_the_wide_one():
-    shapes = [(16, 128), (63, 64), (64, 128), (384, 512)]  # (N, K)
-    assert [_suits_transposed(torch.zeros(N, K)) for N, K in shapes] == [True, True, False, False]
-    assert [_suits_transposed(torch.zeros(K, N)) for N, K in shapes] == [False, False, True, True]
+def test_which_products_are_transposed():
+    narrow, wide, widest = [(16, 128), (63, 64)], [(64, 128), (200, 300)], [(256, 300), (512, 1024)]
+    assert [_suits_transposed(torch.zeros(*shape)) for shape in narrow + wide + widest] == [True] * 2 + [False] * 4
+    turned = [_suits_transposed(torch.zeros(*shape[::-1])) for shape in narrow + wide + widest]
+    assert turned == [False] * 2 + [True] * 2 + [False] * 2

@@ -46,10 +46,10 @@ def _suits_transposed(weight: Tensor) -> bool:
     """Whether the weight's gradient is faster with x for gradient and the gradient for x.
 
     oneDNN reads what it takes for the gradient several times: better the wide side than one of under 64 channels, and
-    of two wide sides the narrower.
+    a side of under 256 than a wider one.
     """
     N, K = weight.shape
-    return N < K if min(N, K) < 64 else N > K
+    return N < K if min(N, K) < 64 else min(N, 256) > K
 
 
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
