@@ -1,9 +1,8 @@
 """Vector registers as values in Numba kernels: for loops too short or too nested for the compiler to vectorise.
 
-`lanes` reads neighbouring values of a flat array, `put` writes them, `spread` repeats one, and +, -, *, / act on each;
-`row_lanes` and `put_row` do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the
-function's own, so that it may keep what lies there in registers. Arrays of bfloat16, see `numba_tools.arrays`, are read
-as float32.
+`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, *, / act on each; `row_lanes` and
+`put_row` do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the function's own,
+so that it may keep what lies there in registers. Arrays of bfloat16, see `numba_tools.arrays`, are read as float32.
 """
 
 import operator
@@ -56,17 +55,6 @@ def some_lanes(typing_context, array, at, axes):
         return load_lanes(context, builder, signature.args[0], *arguments[:2], axes.count)
 
     return lanes_of(array, axes.count)(array, types.intp, axes), generate
-
-
-@intrinsic
-def spread(typing_context, array, at):
-    """LANES times the value at flat index `at` of a contiguous array."""
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return spread_lanes(builder, builder.load(builder.gep(data, [arguments[1]])))
-
-    return Lanes(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
