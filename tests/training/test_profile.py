@@ -35,17 +35,17 @@ PARTS = {
         "layer: kernel",
         "layer: dplr transform",
         "layer: two sided convolution",
-        "activation: gelu",
+        "activation: gelu fork",
         "activation: glu",
     },
     "s4d": {
         "layer: kernel",
         "layer: vandermonde",
         "layer: two sided convolution",
-        "activation: gelu",
+        "activation: gelu fork",
         "activation: glu",
     },
-    "lssl": {"layer: kernel", "layer: causal convolution", "activation: gelu", "activation: linear"},
+    "lssl": {"layer: kernel", "layer: causal convolution", "activation: gelu fork", "activation: linear"},
 }
 RULES = {"s5": "s5_standard", "s4": "s4", "s4d": "s4", "lssl": "lssl"}
 

@@ -110,7 +110,8 @@ class Mixed(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip, (B, L, H), + drop(W drop(gelu(x))) of x, (B, L, d_input)."""
-        y = self.mix(gelu(x, self.drop.scale(x), exact=True))
+        _, g, _ = gelu_fork(x, self.drop.scale(x), exact=True)
+        y = self.mix(g)
         scale = self.drop.scale(y)
         return skip + y if scale is None else torch.addcmul(skip, y, scale)
 
