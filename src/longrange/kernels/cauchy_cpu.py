@@ -64,13 +64,13 @@ def _forward(weights, poles, y, out, width):
         high = low + len(part)
         q = np.empty((4, len(part)), y.dtype)
         for n in range(N):
-            reciprocals(poles[0, h, n], poles[1, h, n], part, q)
+            _reciprocals(poles[0, h, n], poles[1, h, n], part, q)
             for j in range(J):
-                add_pole(weights[j, 0, h, n], weights[j, 1, h, n], q, out[j, 0, h, low:high], out[j, 1, h, low:high])
+                _add_pole(weights[j, 0, h, n], weights[j, 1, h, n], q, out[j, 0, h, low:high], out[j, 1, h, low:high])
 
 
 @inline
-def reciprocals(a, b, y, q):
+def _reciprocals(a, b, y, q):
     """The rows of q: real and imaginary part of the reciprocal at every point, and both times y."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     square, double, one = a * a, a + a, y.dtype.type(1)
@@ -82,7 +82,7 @@ def reciprocals(a, b, y, q):
 
 
 @inline
-def add_pole(p, s, q, out_re, out_im):
+def _add_pole(p, s, q, out_re, out_im):
     """out += (iy p - s) q."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     for k in range(len(q_re)):
@@ -100,22 +100,22 @@ def _backward(weights, poles, y, grad, grad_weights, grad_poles, width):
             q, grad_q = np.empty((4, len(part)), y.dtype), np.empty((2, len(part)), y.dtype)
             for n in range(N):
                 a, b = poles[0, h, n], poles[1, h, n]
-                reciprocals(a, b, part, q)
+                _reciprocals(a, b, part, q)
                 grad_q[:] = 0
                 for j in range(J):
                     p, s = weights[j, 0, h, n], weights[j, 1, h, n]
                     g_re, g_im = grad[j, 0, h, low:high], grad[j, 1, h, low:high]
-                    grad_p, grad_s = retreat(p, s, part, q, g_re, g_im, grad_q)
+                    grad_p, grad_s = _retreat(p, s, part, q, g_re, g_im, grad_q)
                     grad_weights[j, 0, h, n] += grad_p
                     grad_weights[j, 1, h, n] += grad_s
-                grad_a, grad_b = pull(a, b, part, q, grad_q)
+                grad_a, grad_b = _pull(a, b, part, q, grad_q)
                 grad_poles[0, h, n] += grad_a
                 grad_poles[1, h, n] += grad_b
 
 
 @inline
-def retreat(p, s, y, q, g_re, g_im, grad_q):
-    """Gradients of `add_pole` in p and s; that in q is added to grad_q."""
+def _retreat(p, s, y, q, g_re, g_im, grad_q):
+    """Gradients of `_add_pole` in p and s; that in q is added to grad_q."""
     q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
     to_re, to_im = grad_q[0], grad_q[1]
     grad_p = grad_s = p - p
@@ -128,7 +128,7 @@ def retreat(p, s, y, q, g_re, g_im, grad_q):
 
 
 @inline
-def pull(a, b, y, q, grad_q):
+def _pull(a, b, y, q, grad_q):
     """Gradients in the pole a + ib from that in q at every point y."""
     q_re, q_im, g_re, g_im = q[0], q[1], grad_q[0], grad_q[1]
     real = imaginary = y[0] - y[0]

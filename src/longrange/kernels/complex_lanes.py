@@ -40,16 +40,39 @@ times_conjugate = _operation(
 )
 
 
-@intrinsic
-def load(typing_context, z, at):
-    """The number from flat index `at` on."""
+def _reader(parts):
+    """A function of a flat array and an index from one that generates the parts of the number there.
 
-    def generate(context, builder, signature, arguments):
-        z, at = arguments
-        parts = [load_lanes(context, builder, signature.args[0], z, builder.add(at, at.type(k))) for k in (0, LANES)]
-        return context.make_tuple(builder, signature.return_type, parts)
+    That is given the context, the builder, the array's type, its value and the index.
+    """
 
-    return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
+    def read(typing_context, z, at):
+        def generate(context, builder, signature, arguments):
+            found = parts(context, builder, signature.args[0], *arguments)
+            return context.make_tuple(builder, signature.return_type, found)
+
+        return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
+
+    return intrinsic(read)
+
+
+def _side_by_side(context, builder, array, z, at):
+    return [load_lanes(context, builder, array, z, builder.add(at, at.type(k))) for k in (0, LANES)]
+
+
+def _joined(context, builder, array, z, at):
+    both = load_lanes(context, builder, array, z, at, ROW)
+    return [_chosen(builder, both, both, range(i, ROW, 2)) for i in range(2)]
+
+
+def _repeated(context, builder, array, z, at):
+    data = context.make_array(array)(context, builder, z).data
+    return [spread_lanes(builder, builder.load(builder.gep(data, [builder.add(at, at.type(i))]))) for i in range(2)]
+
+
+load = _reader(_side_by_side)  # the number from flat index `at` on
+load_joined = _reader(_joined)  # the one whose lanes are LANES complex numbers in memory
+spread_pair = _reader(_repeated)  # LANES times the one whose parts are at `at` and `at + 1`
 
 
 @intrinsic
@@ -64,30 +87,6 @@ def store(typing_context, z, at, a):
         return context.get_dummy_value()
 
     return types.void(z, types.intp, a), generate
-
-
-@intrinsic
-def spread_pair(typing_context, table, at):
-    """LANES times the complex number whose parts are at `at` and `at + 1` of a flat array."""
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        values = [builder.load(builder.gep(data, [builder.add(arguments[1], ir.IntType(64)(i))])) for i in range(2)]
-        return context.make_tuple(builder, signature.return_type, [spread_lanes(builder, value) for value in values])
-
-    return types.UniTuple(Lanes(table.dtype), 2)(table, types.intp), generate
-
-
-@intrinsic
-def load_joined(typing_context, z, at):
-    """The number whose lanes are LANES complex numbers in memory, from flat index `at` on."""
-
-    def generate(context, builder, signature, arguments):
-        both = load_lanes(context, builder, signature.args[0], *arguments, ROW)
-        parts = [_chosen(builder, both, both, range(i, ROW, 2)) for i in range(2)]
-        return context.make_tuple(builder, signature.return_type, parts)
-
-    return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
 
 
 @intrinsic
