@@ -11,6 +11,7 @@ from tests.backends import running
 LAYERS = {
     "s5": lambda both: S5(6, 8, 2, bidirectional=both),
     "s5-bilinear": lambda both: S5(6, 8, 2, bidirectional=both, discretization="bilinear", conj_sym=False),
+    "s5-few-states": lambda both: S5(16, 16, 2, bidirectional=both),  # in one kernel on the CPU
     "s4": lambda both: S4(6, 8, n_ssm=2, bidirectional=both),
     "s4-legt-channels": lambda both: S4(
         6, 6, measure="legt", rank=2, channels=3, bidirectional=both, dt_transform="exp"
@@ -49,7 +50,7 @@ def gradients(y, cotangent, *inputs):
 def test_forward_equals_prefill_of_any_chunks_equals_step(make, cuts, seed):
     layer, draw = build(make), torch.Generator().manual_seed(seed)
     L = sum(cuts)
-    u = torch.randn(2, L, 6, generator=draw, dtype=torch.float64, requires_grad=True)
+    u = torch.randn(2, L, layer.d_model, generator=draw, dtype=torch.float64, requires_grad=True)
     cotangent = torch.randn(2, L, layer.d_output, generator=draw, dtype=torch.float64)
     inputs = [u, *layer.parameters()]
     whole = gradients(layer(u), cotangent, *inputs)
@@ -67,7 +68,7 @@ def test_forward_equals_prefill_of_any_chunks_equals_step(make, cuts, seed):
 def test_every_backend_computes_the_same(make, both, L):
     """With few states the CPU runs the recurrence where the reference convolves; lengths beyond the attuned one too."""
     layer = build(make, both)
-    u = torch.randn(2, L, 6, dtype=torch.float64, requires_grad=True)
+    u = torch.randn(2, L, layer.d_model, dtype=torch.float64, requires_grad=True)
     cotangent = torch.randn(2, L, layer.d_output, dtype=torch.float64)
     results = []
     for backend in ("cpu", "reference"):
@@ -81,11 +82,11 @@ def test_every_backend_computes_the_same(make, both, L):
 @causal_and_two_sided
 def test_padding_changes_nothing(make, both, backend):
     layer = build(make, both)
-    u, lengths = torch.randn(3, 20, 6, dtype=torch.float64), torch.tensor([20, 7, 1])
+    u, lengths = torch.randn(3, 20, layer.d_model, dtype=torch.float64), torch.tensor([20, 7, 1])
     dirty = u.clone()
     for row, length in enumerate(lengths):
         dirty[row, length:] = float("nan")
-    longer = torch.cat([dirty, torch.full((3, 13, 6), float("inf"), dtype=torch.float64)], dim=1)
+    longer = torch.cat([dirty, torch.full((3, 13, layer.d_model), float("inf"), dtype=torch.float64)], dim=1)
     with running(backend):
         batches = layer(u, lengths), layer(dirty, lengths), layer(longer, lengths)
         alone = [layer(u[row : row + 1, :length])[0] for row, length in enumerate(lengths)]
@@ -99,7 +100,7 @@ def test_rate_two_on_a_decimated_signal_gives_the_decimated_output(make):
     """A smooth input at half the sample rate, with the time step doubled, is the same continuous system."""
     layer = build(make)
     time = torch.linspace(0, 3, 4001, dtype=torch.float64)
-    u = torch.stack([torch.sin((k + 1) * time) for k in range(6)], dim=-1)[None]
+    u = torch.stack([torch.sin((k + 1) * time) for k in range(layer.d_model)], dim=-1)[None]
     full, half = layer(u)[:, ::2], layer(u[:, ::2], rate=2.0)
     assert (full - half).abs().max() < 0.02 * full.abs().max()
     assert (full - layer(u[:, ::2])).abs().max() > 0.1 * full.abs().max()
@@ -108,7 +109,7 @@ def test_rate_two_on_a_decimated_signal_gives_the_decimated_output(make):
 @each_layer
 def test_bfloat16_autocast_trains_on_odd_lengths(make):
     layer = build(make, True, torch.float32)
-    u = torch.randn(2, 37, 6, requires_grad=True)
+    u = torch.randn(2, 37, layer.d_model, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = layer(u)
     y.float().square().mean().backward()
@@ -120,7 +121,7 @@ def test_bfloat16_autocast_trains_on_odd_lengths(make):
 @each_layer
 def test_the_recurrent_mode_keeps_float32_under_autocast(make):
     layer = build(make, dtype=torch.float32)
-    u = torch.randn(2, 30, 6)
+    u = torch.randn(2, 30, layer.d_model)
     with torch.no_grad():
         exact, _ = layer.prefill(u, layer.initial_state(2))
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -19,6 +19,7 @@ from longrange.training.profile_floor import Ledger, Limits, Memory
 from longrange.training.profile_limits import bandwidth, matrix_rate
 from longrange.training.profile_step import ProfiledStep
 from longrange.training.profile_watch import REST, role, watched
+from tests.backends import running
 from tests.paths import ROOT
 
 SMALL = [
@@ -27,10 +28,12 @@ SMALL = [
 ]
 SIZES = ["data.recipe.train=64", "data.recipe.val=8", "data.recipe.test=8"]
 LIMITS = Limits({torch.float32: 1e9}, bandwidth=1e9)
+DIRECTIONS = "forward", "backward"
 OUTSIDE = {REST, "loss", "optimizer", "scheduler", "clipping"}
 EVERY_MODEL = {"encoder", "norm", "activation: dropout", "pool", "head: linear", "layer"}
 PARTS = {
     "s5": {"layer: linear", "layer: diagonal scan", "activation: linear", "activation: gelu fork", "activation: gated"},
+    "s5 of few states": {"layer: mimo scan", "activation: linear", "activation: gelu fork", "activation: gated"},
     "s4": {
         "layer: kernel",
         "layer: dplr transform",
@@ -51,7 +54,8 @@ RULES = {"s5": "s5_standard", "s4": "s4", "s4d": "s4", "lssl": "lssl"}
 
 
 def small(model: str) -> list[str]:
-    return [*SMALL, f"model={model}", f"optimizer={RULES[model]}", "model.layer.d_state=16"]
+    name, states = model.partition(" ")[0], 64 if model == "s5" else 16
+    return [*SMALL, f"model={name}", f"optimizer={RULES[name]}", f"model.layer.d_state={states}"]
 
 
 def times_of(step: ProfiledStep) -> dict:
@@ -161,6 +165,17 @@ def test_complex_products_count_four_times():
         a = torch.randn(2, 3, dtype=torch.complex64)
         ledger.run("product", torch.mm, a, a.T.contiguous())
     assert ledger.work(Limits({torch.float32: 1.0}, 1.0))["product", "forward"].operations == 4 * 2 * 2 * 3 * 2
+
+
+def test_products_within_a_kernel_count_as_those_of_torch_do():
+    works = []
+    for backend in ("cpu", "reference"):  # one kernel, and products that torch makes
+        with running("auto"):
+            cfg = compose("benchmark", [*small("s5 of few states"), f"backend={backend}"])
+            work = ProfiledStep(cfg, loader=False).work(LIMITS)
+        works.append([work["layer: mimo scan" if backend == "cpu" else "layer: linear", d] for d in DIRECTIONS])
+    assert [w.operations for w in works[0]] == [w.operations for w in works[1]]
+    assert works[0][1].operations == 2 * works[0][0].operations > 0
 
 
 def test_nothing_stays_watched():

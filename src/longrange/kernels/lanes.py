@@ -74,7 +74,7 @@ def row_lanes(typing_context, rows, t):
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments)
-        return _load(context, builder, place)
+        return load_from(context, builder, place)
 
     return Lanes(rows.dtype)(rows, types.intp), generate
 
@@ -85,7 +85,7 @@ def put_row(typing_context, rows, t, value):
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments[:2])
-        _store(context, builder, arguments[2], place)
+        store_to(context, builder, arguments[2], place)
         return context.get_dummy_value()
 
     return types.void(rows, types.intp, value), generate
@@ -100,11 +100,11 @@ def turn(typing_context, source, out, factor):
         rows, factors = [], spread_lanes(builder, factor)
         for c in range(LANES):
             place = _row(context, builder, from_type, source, ir.IntType(64)(c))
-            row = _load(context, builder, place)
+            row = load_from(context, builder, place)
             rows.append(builder.fmul(row, factors))
         for c, row in enumerate(_transposed(builder, rows)):
             place = _row(context, builder, to_type, out, ir.IntType(64)(c))
-            _store(context, builder, row, place)
+            store_to(context, builder, row, place)
         return context.get_dummy_value()
 
     return types.void(source, out, factor), generate
@@ -131,21 +131,23 @@ def _transposed(builder, rows):
 def load_lanes(context, builder, array, value, at, count=LANES):
     """Generates the load of values of an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, count)
-    loaded = _load(context, builder, place)
+    loaded = load_from(context, builder, place)
     return widened(builder, loaded) if array.dtype == types.uint16 else loaded
 
 
 def store_lanes(context, builder, array, value, at, vector):
     """Generates the store of a vector into an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, vector.type.count)
-    _store(context, builder, rounded(builder, vector) if array.dtype == types.uint16 else vector, place)
+    store_to(context, builder, rounded(builder, vector) if array.dtype == types.uint16 else vector, place)
 
 
-def _load(context, builder, place):
+def load_from(context, builder, place):
+    """Generates the load of a vector from its address, of which its values' alignment is known."""
     return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 
-def _store(context, builder, vector, place):
+def store_to(context, builder, vector, place):
+    """Generates the store of a vector, as `load_from`."""
     builder.store(vector, place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from longrange.kernels.lanes import rounded, widened
 
-# Fused multiply-adds are allowed; assumptions that would hide a NaN are not.
-_FLAGS = {"fastmath": {"contract", "reassoc"}, "cache": True, "nogil": True}
+# Fused multiply-adds are allowed; assumptions that would hide a NaN are not. A division by zero gives what numpy gives:
+# raising an error would keep loops from vector instructions.
+_FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy", "cache": True, "nogil": True}
 parallel = numba.njit(parallel=True, **_FLAGS)
 sequential = numba.njit(**_FLAGS)
 inline = numba.njit(inline="always", **_FLAGS)

@@ -58,10 +58,24 @@ def _parts(tasks: int, size: int) -> int:
 
 
 @inline
-def _slice(part, parts, size):
-    """Where the whole registers of a part of a row begin and end, and whether the last states are its own too."""
-    registers = size // LANES
-    return part * registers // parts * LANES, (part + 1) * registers // parts * LANES, part == parts - 1
+def over_registers(function, size, part, parts, arguments):
+    """Calls `function` for the states of a part of a row: its whole registers, then the last states, if its own."""
+    low, high = part * (size // LANES) // parts * LANES, (part + 1) * (size // LANES) // parts * LANES
+    if low < high:
+        function(_WIDE, low, high, *arguments)
+    if part == parts - 1:
+        low = size // LANES * LANES
+        if size & 8:
+            function(_8, low, low + 8, *arguments)
+            low += 8
+        if size & 4:
+            function(_4, low, low + 4, *arguments)
+            low += 4
+        if size & 2:
+            function(_2, low, low + 2, *arguments)
+            low += 2
+        if size & 1:
+            function(_1, low, low + 1, *arguments)
 
 
 @parallel
@@ -69,25 +83,11 @@ def _forward(a, b, state, x, parts):
     batch, _, directions, _, size = x.shape
     for task in numba.prange(batch * directions * parts):
         i, d = task // parts // directions, task // parts % directions
-        low, high, last = _slice(task % parts, parts, size)
-        _walk(_WIDE, a, b[i], state[i, d], x[i], d, low, high)
-        if last:
-            low = size // LANES * LANES
-            if size & 8:
-                _walk(_8, a, b[i], state[i, d], x[i], d, low, low + 8)
-                low += 8
-            if size & 4:
-                _walk(_4, a, b[i], state[i, d], x[i], d, low, low + 4)
-                low += 4
-            if size & 2:
-                _walk(_2, a, b[i], state[i, d], x[i], d, low, low + 2)
-                low += 2
-            if size & 1:
-                _walk(_1, a, b[i], state[i, d], x[i], d, low, low + 1)
+        over_registers(walk, size, task % parts, parts, (a, b[i], state[i, d], x[i], d))
 
 
 @sequential
-def _walk(axes, a, b, state, x, d, low, high):
+def walk(axes, low, high, a, b, state, x, d):
     """x = a x + b along one direction of one sequence, for the states from `low` to `high`, a register at a time."""
     length, directions, _, size = x.shape
     poles, inputs, states, kept = a.reshape(-1), b.reshape(-1), x.reshape(-1), state.reshape(-1)
@@ -140,28 +140,13 @@ def _backward(a, x, initial, grad_x, grad_b, adjoint, grad_a, parts):
     batch, _, _, _, size = x.shape
     for task in numba.prange(batch * parts):
         i = task // parts
-        low, high, last = _slice(task % parts, parts, size)
-        gradients = grad_x[i], grad_b[i], adjoint[i], grad_a[i]
-        _return(_WIDE, a, x[i], initial[i], gradients, low, high)
-        if last:
-            low = size // LANES * LANES
-            if size & 8:
-                _return(_8, a, x[i], initial[i], gradients, low, low + 8)
-                low += 8
-            if size & 4:
-                _return(_4, a, x[i], initial[i], gradients, low, low + 4)
-                low += 4
-            if size & 2:
-                _return(_2, a, x[i], initial[i], gradients, low, low + 2)
-                low += 2
-            if size & 1:
-                _return(_1, a, x[i], initial[i], gradients, low, low + 1)
+        arguments = a, x[i], initial[i], grad_x[i], grad_b[i], adjoint[i], grad_a[i]
+        over_registers(walk_back, size, task % parts, parts, arguments)
 
 
 @sequential
-def _return(axes, a, x, initial, gradients, low, high):
-    """Gradients of `_walk` in both directions, one after the other; the second adds to what it finds in grad_b."""
-    grad_x, grad_b, adjoint, grad_a = gradients
+def walk_back(axes, low, high, a, x, initial, grad_x, grad_b, adjoint, grad_a):
+    """Gradients of `walk` in both directions, one after the other; the second adds to what it finds in grad_b."""
     length, directions, _, size = x.shape
     poles, states, grads, out, total = (
         a.reshape(-1),
@@ -180,6 +165,17 @@ def _return(axes, a, x, initial, gradients, low, high):
                 re, im = _retreat(axes, poles, n, grads, row + n, s, size)
                 _correlate(axes, re, im, before, at + n, total, n, size)
                 _deliver(axes, re, im, out, to + n, d == 1, size)
+
+
+@sequential
+def drain(axes, low, high, a, grad_x, s, d):
+    """The adjoint of one direction alone, as `walk_back` leaves it behind."""
+    length, directions, _, size = grad_x.shape
+    poles, grads, adjoint = a.reshape(-1), grad_x.reshape(-1), s.reshape(-1)
+    for k in range(length):
+        row = ((length - 1 - k if d == 0 else k) * directions + d) * 2 * size
+        for n in range(low, high, len(axes)):
+            _retreat(axes, poles, n, grads, row + n, adjoint, size)
 
 
 @inline

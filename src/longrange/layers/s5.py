@@ -11,7 +11,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import add_scaled, diagonal_scan, diagonal_system, linear, scaled_fork, zero_padding
+from longrange.kernels import (
+    add_scaled,
+    diagonal_scan,
+    diagonal_system,
+    few_states_are_faster,
+    linear,
+    mimo_scan,
+    scaled_fork,
+    zero_padding,
+)
 from longrange.layers.base import Recurrence, SequenceLayer, check_time_steps
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
@@ -71,7 +80,7 @@ class S5(SequenceLayer):
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`."""
         u = zero_padding(u, lengths)
-        return self._recurrence(rate).run(u, None, bidirectional=self.bidirectional)[0]
+        return self._recurrence(rate).outputs(u, bidirectional=self.bidirectional)
 
     def _recurrence(self, rate: float) -> "S5Recurrence":
         gain = 2.0 if self.conj_sym else 1.0
@@ -131,6 +140,12 @@ class S5Recurrence(Recurrence):
         """See `Recurrence.prefill`."""
         y, x = self.run(u, state.unsqueeze(1), bidirectional=False)
         return y, x[:, -1, 0]
+
+    def outputs(self, u: Tensor, *, bidirectional: bool) -> Tensor:
+        """Those of `run` from a state zero."""
+        if few_states_are_faster(self.A_bar, u):
+            return mimo_scan(self.A_bar, self.B_bar, self.C, self.D, u, bidirectional=bidirectional)
+        return self.run(u, None, bidirectional=bidirectional)[0]
 
     def run(self, u: Tensor, initial: Tensor | None, *, bidirectional: bool) -> tuple[Tensor, Tensor]:
         """Outputs C x + D u, (B, L, H), and states x, (B, L, directions, 2, p): two matrix products around the scan."""

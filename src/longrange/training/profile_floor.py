@@ -7,12 +7,13 @@ the forward pass had read where that is less, since it can be made again. What p
 and what is handed from node to node within a call need not be stored. Tensors are told apart by their memory.
 
 Operations: those of matrix products and convolutions as torch's counter counts them, two for a product and its sum,
-four times as many for complex numbers. The arithmetic of transforms, scans, sums over poles and pointwise work is not
-in a floor: these are bounded by their bytes alone.
+four times as many for complex numbers, and of the products that kernels make themselves. The arithmetic of transforms,
+scans, sums over poles and pointwise work is not in a floor: these are bounded by their bytes alone.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from longrange.kernels.operations import told_products
 from longrange.training.profile_watch import Call, Direction, FollowingWatch
 
 Part = tuple[str, Direction]
@@ -224,15 +226,16 @@ class _Counting(TorchDispatchMode):
     def __init__(self, ledger: Ledger):
         super().__init__()
         self._ledger = ledger
-        self._kept = saved_tensors_hooks(ledger.keep, lambda tensor: tensor)
+        self._open = ExitStack()
 
     def __enter__(self) -> "_Counting":
-        self._kept.__enter__()
+        self._open.enter_context(saved_tensors_hooks(self._ledger.keep, lambda tensor: tensor))
+        self._open.enter_context(told_products(self._ledger.count_products))
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        self._kept.__exit__(*error)
+        self._open.__exit__(*error)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))

@@ -1,0 +1,75 @@
+"""Matrix products within a kernel, in Numba on the CPU: of matrices too narrow for a library's routines.
+
+A block of sums stays in vector registers while its factors pass by: some rows of the one, some registers of the other.
+"""
+
+from itertools import product
+
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from longrange.kernels.lanes import LANES, load_from, spread_lanes, store_to
+from longrange.kernels.numba_tools import embedded
+
+_IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
+_ROW, _ROWS, _REGISTERS = (0,), (0,) * (8 if _IS_WIDE else 4), (0,) * (2 if _IS_WIDE else 1)  # of a block
+
+
+@embedded
+def add_matrix_product(a, b, out):
+    """out += a b, (M, K) times (K, N) to (M, N), N in whole registers; rows of b and of out are contiguous."""
+    whole = out.shape[1] - out.shape[1] % (LANES * len(_REGISTERS))
+    for n in range(0, whole, LANES * len(_REGISTERS)):
+        _add_columns(a, b, out, n, _REGISTERS)
+    for n in range(whole, out.shape[1], LANES):
+        _add_columns(a, b, out, n, _ROW)
+
+
+@embedded
+def _add_columns(a, b, out, n, registers):
+    whole = len(out) - len(out) % len(_ROWS)
+    for m in range(0, whole, len(_ROWS)):
+        _add_block(a, b, out, m, n, _ROWS, registers)
+    for m in range(whole, len(out)):
+        _add_block(a, b, out, m, n, _ROW, registers)
+
+
+@intrinsic
+def _add_block(typing_context, a, b, out, m, n, rows, registers):
+    """`add_matrix_product` of as many rows and registers as the two tuples have members, from row m and column n on."""
+
+    def generate(context, builder, signature, arguments):
+        a, b, out = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
+        )
+        down = [builder.add(arguments[3], ir.IntType(64)(r)) for r in range(rows.count)]
+        across = [builder.add(arguments[4], ir.IntType(64)(LANES * c)) for c in range(registers.count)]
+        places = [_vector(builder, out, r, c) for r in down for c in across]
+        sums = [cgutils.alloca_once_value(builder, load_from(context, builder, place)) for place in places]
+        with cgutils.for_range(builder, builder.extract_value(a.shape, 1)) as loop:
+            left = [spread_lanes(builder, builder.load(_place(builder, a, r, loop.index))) for r in down]
+            right = [load_from(context, builder, _vector(builder, b, loop.index, c)) for c in across]
+            for total, (x, y) in zip(sums, product(left, right), strict=True):
+                builder.store(builder.fadd(builder.load(total), builder.fmul(x, y)), total)
+        for place, total in zip(places, sums, strict=True):
+            store_to(context, builder, builder.load(total), place)
+        return context.get_dummy_value()
+
+    return types.void(a, b, out, types.intp, types.intp, rows, registers), generate
+
+
+def _place(builder, matrix, row, column):
+    """The address of a value of a matrix, by its strides."""
+    across, down = (
+        builder.mul(index, builder.extract_value(matrix.strides, axis)) for axis, index in enumerate((row, column))
+    )
+    start = builder.bitcast(matrix.data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [builder.add(across, down)]), matrix.data.type)
+
+
+def _vector(builder, matrix, row, column):
+    kind = ir.VectorType(matrix.data.type.pointee, LANES)
+    return builder.bitcast(_place(builder, matrix, row, column), kind.as_pointer())

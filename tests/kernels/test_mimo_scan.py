@@ -1,0 +1,106 @@
+"""Diagonal systems from inputs to outputs in one kernel, against plain products around a plain loop."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longrange.kernels import few_states_are_faster, mimo_scan
+from longrange.kernels.mimo_scan import mimo_scan_reference
+from tests.backends import running
+
+
+def random_problem(batch, L, H, p, both, dtype=torch.float64, seed=0, radius=0.97):
+    """A system of a given spectral radius and inputs, all wanting gradients, and a cotangent."""
+    draw = torch.Generator().manual_seed(seed)
+    angle = torch.rand(p, generator=draw, dtype=torch.float64) * 3
+    A_bar = radius * torch.stack([angle.cos(), angle.sin()])
+    shapes = (2 * p, H), (H, (1 + both) * 2 * p), (H,), (batch, L, H), (batch, L, H)
+    *inputs, cotangent = (torch.randn(shape, generator=draw, dtype=torch.float64) for shape in shapes)
+    return [t.to(dtype).requires_grad_() for t in (A_bar, *inputs)], cotangent.to(dtype)
+
+
+def outputs_and_gradients(inputs, cotangent, both, function=mimo_scan):
+    y = function(*inputs, bidirectional=both)
+    return [y.detach(), *torch.autograd.grad((y * cotangent).sum(), inputs)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    L=st.sampled_from([1, 2, 63, 65, 511, 512, 513, 1100]),  # around the lengths of a tile and of a segment
+    H=st.sampled_from([16, 48]),
+    p=st.sampled_from([8, 16]),
+    both=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_cpu_equals_reference(batch, L, H, p, both, seed):
+    inputs, cotangent = random_problem(batch, L, H, p, both, seed=seed)
+    assert few_states_are_faster(inputs[0], inputs[-1])
+    fast, slow = (outputs_and_gradients(inputs, cotangent, both, f) for f in (mimo_scan, mimo_scan_reference))
+    for ours, twin in zip(fast, slow, strict=True):
+        torch.testing.assert_close(ours, twin, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_gradcheck(both):
+    inputs, _ = random_problem(2, 5, 16, 8, both)
+    assert torch.autograd.gradcheck(lambda *arguments: mimo_scan(*arguments, bidirectional=both), inputs)
+
+
+@pytest.mark.parametrize(
+    ("p", "H", "dtype"), [(24, 32, torch.float64), (12, 32, torch.float64), (8, 24, torch.float64), (8, 32, None)]
+)
+def test_other_sizes_and_precisions_take_the_plain_way(p, H, dtype):
+    inputs, cotangent = random_problem(2, 40, H, p, True)
+    u = inputs[-1] if dtype else inputs[-1].float()
+    assert not few_states_are_faster(inputs[0], u)
+    if dtype:
+        fast, slow = (outputs_and_gradients(inputs, cotangent, True, f) for f in (mimo_scan, mimo_scan_reference))
+        assert all(torch.equal(ours, twin) for ours, twin in zip(fast, slow, strict=True))
+
+
+def test_only_the_cpu_kernel_is_faster():
+    inputs, _ = random_problem(1, 4, 16, 8, False)
+    with running("reference"):
+        assert not few_states_are_faster(inputs[0], inputs[-1])
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_float32_keeps_long_memories(both):
+    single, cotangent = random_problem(1, 16384, 16, 8, both, torch.float32, radius=0.9995)
+    exact = [t.detach().double().requires_grad_() for t in single]
+    ours, twins = outputs_and_gradients(single, cotangent, both), outputs_and_gradients(exact, cotangent.double(), both)
+    for our, twin in zip(ours, twins, strict=True):
+        assert our.dtype == torch.float32
+        assert (our - twin).abs().max() < 3e-5 * twin.abs().max()  # a step's rounding lives as long as a state's memory
+
+
+def test_a_nan_stays_in_its_sequence_and_after_its_step():
+    inputs, cotangent = random_problem(2, 1100, 16, 8, False)
+    inputs[-1].data[1, 600, 3] = float("nan")
+    y, *_, grad_u = outputs_and_gradients(inputs, cotangent, False)
+    assert y[1, 600:].isnan().all()
+    assert y[1, :600].isfinite().all()
+    assert y[0].isfinite().all()
+    assert grad_u.isfinite().all()
+
+
+def test_tensors_in_another_memory_order_are_read_right():
+    inputs, cotangent = random_problem(3, 40, 16, 8, True)
+    strided = [t.detach().transpose(0, -1).contiguous().transpose(0, -1).requires_grad_() for t in inputs]
+    ours = outputs_and_gradients(strided, cotangent.transpose(0, 1).contiguous().transpose(0, 1), True)
+    for our, twin in zip(ours, outputs_and_gradients(inputs, cotangent, True), strict=True):
+        torch.testing.assert_close(our, twin)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    problem, threads = random_problem(3, 1100, 48, 8, True, torch.float32), torch.get_num_threads()
+    results = []
+    try:
+        for torch_threads in (1, 2):
+            torch.set_num_threads(torch_threads)
+            results.append(outputs_and_gradients(*problem, True))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
