@@ -4,25 +4,30 @@ A pole a + ib and its conjugate together, with weight v and at z = iy, are
 
     2 (z p - s) q,  p = Re v,  s = Re(v conj(a + ib)),  1/q = (z - a - ib)(z - a + ib) = a^2 + (b - y)(b + y) - 2iay,
 
-so one complex reciprocal serves all J sums, with four multiply-adds each. The factors b - y and b + y are exact to
-rounding where y is near the resonance b, which the difference of the squares is not.
+so one complex reciprocal serves all J sums, with four multiply-adds each: a pole's term is p iyq - s q with the factor
+in p and s. The factors b - y and b + y are exact to rounding where y is near the resonance b, which the difference of
+the squares is not.
+
+A task is a feature and goes along the points by vector registers: q and iyq of every pole lie in the first-level cache,
+sums in registers. They are made in pairs, for more additions that need not wait for one another.
 """
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from longrange.kernels.numba_tools import arrays, inline, parallel
-
-_TILE = 256  # points at a time: what is kept of them for one pole and one sum stays in the first-level cache
+from longrange.kernels.complex_lanes import ROW, load, spread_pair, store
+from longrange.kernels.lanes import LANES, lanes, nothing, put
+from longrange.kernels.numba_tools import arrays, inline, parallel, part
 
 
 def cauchy_forward(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
     """As `cauchy_reference`, without gradients."""
     J, _, H, _ = v.shape
-    out = v.new_zeros(J, 2, H, len(y))
-    _forward(*arrays(numerators(v, Lambda), Lambda, y, out), _TILE)
+    out = v.new_empty(J, 2, H, len(y))
+    _forward(*arrays(*tables(v, Lambda), whole_registers(y), y.new_ones(LANES), out))
     return out
 
 
@@ -37,103 +42,147 @@ def cauchy_backward(v: Tensor, Lambda: Tensor, y: Tensor, grad: Tensor) -> tuple
     Returns:
         Gradients of v (J, 2, H, N) and Lambda (2, H, N).
     """
-    grad_numerators, grad_Lambda = v.new_zeros(v.shape), Lambda.new_zeros(Lambda.shape)
-    _backward(*arrays(numerators(v, Lambda), Lambda, y, grad, grad_numerators, grad_Lambda), _TILE)
-    return pole_gradients(v, Lambda, grad_numerators, grad_Lambda)
+    weights, poles = tables(v, Lambda)
+    grads = v.new_empty(weights.shape), v.new_empty(poles.shape)
+    _backward(*arrays(weights, poles, whole_registers(y), y.new_ones(LANES), grad, *grads))
+    return table_gradients(v, Lambda, *grads)
 
 
-def pole_gradients(v: Tensor, Lambda: Tensor, grad_numerators: Tensor, grad_Lambda: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in v and Lambda from those in `numerators`, (J, 2, H, N), and in the poles of the reciprocals."""
-    grad_p, grad_s = (2 * grad_numerators).unbind(1)
-    grad_v = torch.stack([grad_p + Lambda[0] * grad_s, Lambda[1] * grad_s], dim=1)
-    return grad_v, grad_Lambda + (v * grad_s.unsqueeze(1)).sum(0)
+def tables(v: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
+    """2p and 2s of both weights of each pair, (H, ceil(J / 2), 4 N), and the poles, (H, 2 N): a feature's lie together.
+
+    The last of an odd number of sums has one of zeros beside it.
+    """
+    J, _, H, N = v.shape
+    numerators = 2 * torch.stack([v[:, 0], v[:, 0] * Lambda[0] + v[:, 1] * Lambda[1]], dim=1)
+    weights = pad(numerators, (0, 0, 0, 0, 0, 0, 0, J % 2)).view(-1, 2, 2, H, N).permute(3, 0, 4, 1, 2).flatten(2)
+    return weights, Lambda.permute(1, 2, 0).flatten(1)
 
 
-def numerators(v: Tensor, Lambda: Tensor) -> Tensor:
-    """2p and 2s of every weight, (J, 2, H, N)."""
-    return 2 * torch.stack([v[:, 0], v[:, 0] * Lambda[0] + v[:, 1] * Lambda[1]], dim=1)
+def table_gradients(v: Tensor, Lambda: Tensor, of_weights: Tensor, of_poles: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in v and Lambda from those in the `tables`, of the poles as the reciprocals alone read them."""
+    J, _, H, N = v.shape
+    of_p, of_s = (2 * of_weights.view(H, -1, N, 2, 2)).permute(4, 1, 3, 0, 2).flatten(1, 2)[:, :J]
+    grad_v = torch.stack([of_p + Lambda[0] * of_s, Lambda[1] * of_s], dim=1)
+    return grad_v, of_poles.view(H, N, 2).permute(2, 0, 1) + (v * of_s.unsqueeze(1)).sum(0)
+
+
+def whole_registers(y: Tensor) -> Tensor:
+    """y with its last value repeated up to a multiple of the width."""
+    return pad(y.view(1, -1), (0, -len(y) % LANES), mode="replicate").view(-1)
 
 
 @parallel
-def _forward(weights, poles, y, out, width):
-    J, _, H, N = weights.shape
-    tiles = (len(y) + width - 1) // width
-    for task in numba.prange(H * tiles):
-        h, low = task // tiles, (task % tiles) * width
-        part = y[low : low + width]
-        high = low + len(part)
-        q = np.empty((4, len(part)), y.dtype)
-        for n in range(N):
-            _reciprocals(poles[0, h, n], poles[1, h, n], part, q)
-            for j in range(J):
-                _add_pole(weights[j, 0, h, n], weights[j, 1, h, n], q, out[j, 0, h, low:high], out[j, 1, h, low:high])
+def _forward(weights, poles, y, one, out):
+    for h in numba.prange(len(poles)):
+        _sum(weights[h], poles[h], y, one, out[:, :, h])
+
+
+@part
+def _sum(weights, poles, y, one, out):
+    """One feature: weights (ceil(J / 2), 4 N), poles (2 N,), out (J, 2, K)."""
+    q, whole = np.empty(len(poles) * ROW, y.dtype), np.empty((2 * len(weights), 2, len(y)), y.dtype)
+    for at in range(0, len(y), LANES):
+        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
+        for row in range(len(weights)):
+            first, second = two_sums(weights[row], q)
+            _write(first, whole[2 * row], at)
+            _write(second, whole[2 * row + 1], at)
+    out[:] = whole[: len(out), :, : out.shape[2]]
 
 
 @inline
-def _reciprocals(a, b, y, q):
-    """The rows of q: real and imaginary part of the reciprocal at every point, and both times y."""
-    q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
-    square, double, one = a * a, a + a, y.dtype.type(1)
-    for k in range(len(y)):
-        re, im = square + (b - y[k]) * (b + y[k]), double * y[k]
+def _write(number, parts, at):
+    put(parts[0], at, number[0])
+    put(parts[1], at, number[1])
+
+
+@inline
+def reciprocals(poles, y, one, out):
+    """q and iyq of every pole at LANES points."""
+    for at in range(0, len(poles), 2):
+        a, b = spread_pair(poles, at)
+        re, im = a * a + (b - y) * (b + y), (a + a) * y
         inverse = one / (re * re + im * im)
-        q_re[k], q_im[k] = inverse * re, inverse * im
-        yq_re[k], yq_im[k] = y[k] * q_re[k], y[k] * q_im[k]
+        re, im = inverse * re, inverse * im
+        store(out, at * ROW, (re, im))
+        store(out, (at + 1) * ROW, (nothing(poles) - y * im, y * re))
 
 
 @inline
-def _add_pole(p, s, q, out_re, out_im):
-    """out += (iy p - s) q."""
-    q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
-    for k in range(len(q_re)):
-        out_re[k] -= p * yq_im[k] + s * q_re[k]
-        out_im[k] += p * yq_re[k] - s * q_im[k]
+def two_sums(weights, q):
+    """Both sums of a row of weights, (4 N,); parts of p and s apart."""
+    zero = nothing(q)
+    p_re = p_im = s_re = s_im = second_p_re = second_p_im = second_s_re = second_s_im = zero
+    for at in range(0, len(weights), 4):
+        re, im = load(q, at // 2 * ROW)
+        y_re, y_im = load(q, (at // 2 + 1) * ROW)
+        p, s = spread_pair(weights, at)
+        p_re, p_im, s_re, s_im = p_re + p * y_re, p_im + p * y_im, s_re + s * re, s_im + s * im
+        p, s = spread_pair(weights, at + 2)
+        second_p_re, second_p_im = second_p_re + p * y_re, second_p_im + p * y_im
+        second_s_re, second_s_im = second_s_re + s * re, second_s_im + s * im
+    return (p_re - s_re, p_im - s_im), (second_p_re - second_s_re, second_p_im - second_s_im)
 
 
 @parallel
-def _backward(weights, poles, y, grad, grad_weights, grad_poles, width):
-    J, _, H, N = weights.shape
-    for h in numba.prange(H):
-        for low in range(0, len(y), width):
-            part = y[low : low + width]
-            high = low + len(part)
-            q, grad_q = np.empty((4, len(part)), y.dtype), np.empty((2, len(part)), y.dtype)
-            for n in range(N):
-                a, b = poles[0, h, n], poles[1, h, n]
-                _reciprocals(a, b, part, q)
-                grad_q[:] = 0
-                for j in range(J):
-                    p, s = weights[j, 0, h, n], weights[j, 1, h, n]
-                    g_re, g_im = grad[j, 0, h, low:high], grad[j, 1, h, low:high]
-                    grad_p, grad_s = _retreat(p, s, part, q, g_re, g_im, grad_q)
-                    grad_weights[j, 0, h, n] += grad_p
-                    grad_weights[j, 1, h, n] += grad_s
-                grad_a, grad_b = _pull(a, b, part, q, grad_q)
-                grad_poles[0, h, n] += grad_a
-                grad_poles[1, h, n] += grad_b
+def _backward(weights, poles, y, one, grad, grad_weights, grad_poles):
+    for h in numba.prange(len(poles)):
+        _sum_backward(weights[h], poles[h], y, one, grad[:, :, h], grad_weights[h], grad_poles[h])
+
+
+@part
+def _sum_backward(weights, poles, y, one, grad, grad_weights, grad_poles):
+    """One feature, see `_sum`."""
+    q, of_sums = np.empty(len(poles) * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
+    whole = np.zeros((2 * len(weights), 2, len(y)), y.dtype)
+    whole[: len(grad), :, : grad.shape[2]] = grad
+    of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
+    for at in range(0, len(y), LANES):
+        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
+        for j in range(len(whole)):
+            store(of_sums[j // 2], j % 2 * ROW, (lanes(whole[j, 0], at), lanes(whole[j, 1], at)))
+        retreat(weights, lanes(y, at), q, of_sums, of_weights, of_poles)
+    add_up(poles, of_weights, of_poles, grad_weights, grad_poles)
 
 
 @inline
-def _retreat(p, s, y, q, g_re, g_im, grad_q):
-    """Gradients of `_add_pole` in p and s; that in q is added to grad_q."""
-    q_re, q_im, yq_re, yq_im = q[0], q[1], q[2], q[3]
-    to_re, to_im = grad_q[0], grad_q[1]
-    grad_p = grad_s = p - p
-    for k in range(len(q_re)):
-        grad_p += g_im[k] * yq_re[k] - g_re[k] * yq_im[k]
-        grad_s -= g_re[k] * q_re[k] + g_im[k] * q_im[k]
-        to_re[k] += p * y[k] * g_im[k] - s * g_re[k]
-        to_im[k] -= p * y[k] * g_re[k] + s * g_im[k]
-    return grad_p, grad_s
+def retreat(weights, y, q, of_sums, of_weights, of_poles):
+    """Adds the gradients at LANES points: in the weights, and in the parts of every q, from there those in the poles.
+
+    Those of the sums are rows of pairs, (ceil(J / 2), 2 ROW). Lanes of what is summed over the points stay apart until
+    `add_up`.
+    """
+    for n in range(weights.shape[1] // 4):
+        re, im = load(q, 2 * n * ROW)
+        y_re, y_im = load(q, (2 * n + 1) * ROW)
+        p_re = p_im = s_re = s_im = nothing(q)
+        for row in range(len(weights)):
+            for column in range(2):
+                i = 4 * n + 2 * column
+                g_re, g_im = load(of_sums[row], column * ROW)
+                p, s = spread_pair(weights[row], i)
+                p_re, p_im, s_re, s_im = p_re + p * g_re, p_im + p * g_im, s_re + s * g_re, s_im + s * g_im
+                _add(of_weights[row, i], g_re * y_re + g_im * y_im)
+                _add(of_weights[row, i + 1], nothing(q) - g_re * re - g_im * im)
+        g_re, g_im = y * p_im - s_re, nothing(q) - y * p_re - s_im
+        square_re, square_im = re * re - im * im, (re + re) * im
+        _add(of_poles[2 * n], nothing(q) - g_re * square_re - g_im * square_im)
+        _add(of_poles[2 * n + 1], y * (g_re * square_im - g_im * square_re))
 
 
 @inline
-def _pull(a, b, y, q, grad_q):
-    """Gradients in the pole a + ib from that in q at every point y."""
-    q_re, q_im, g_re, g_im = q[0], q[1], grad_q[0], grad_q[1]
-    real = imaginary = y[0] - y[0]
-    for k in range(len(y)):
-        re, im = q_re[k] * q_re[k] - q_im[k] * q_im[k], (q_re[k] + q_re[k]) * q_im[k]
-        real -= g_re[k] * re + g_im[k] * im
-        imaginary += y[k] * (g_re[k] * im - g_im[k] * re)
-    return a * (real + real) - (imaginary + imaginary), b * (real + real)
+def _add(out, value):
+    put(out, 0, lanes(out, 0) + value)
+
+
+@inline
+def add_up(poles, of_weights, of_poles, grad_weights, grad_poles):
+    """From the lanes that `retreat` leaves behind to gradients of weights and poles."""
+    for row in range(len(of_weights)):
+        for i in range(of_weights.shape[1]):
+            grad_weights[row, i] = of_weights[row, i].sum()
+    for i in range(0, len(poles), 2):
+        real, imaginary = of_poles[i].sum(), of_poles[i + 1].sum()
+        grad_poles[i] = poles[i] * (real + real) - (imaginary + imaginary)
+        grad_poles[i + 1] = poles[i + 1] * (real + real)
