@@ -14,7 +14,7 @@ from torch import Tensor
 from longrange.kernels.numba_tools import arrays, embedded, parallel, part
 from longrange.kernels.operations import tell_products
 from longrange.kernels.products_cpu import add_matrix_product
-from longrange.kernels.scan_cpu import drain, over_registers, walk, walk_back
+from longrange.kernels.scan_cpu import HALF, drain, walk, walk_back
 
 _SEGMENT = 512  # steps
 _TILE = 64
@@ -81,7 +81,7 @@ def _enter(A, B, u, Bu, x, state):
         rows[tile] = 0
         add_matrix_product(u[tile], B, rows[tile])
     for d in range(len(state)):
-        over_registers(walk, A.shape[1], 0, 1, (A, Bu, state[d], x, d))
+        walk(HALF, 0, A.shape[1], A, Bu, state[d], x, d)
         state[d] = x[-1 if d == 0 else 0, d]
 
 
@@ -89,7 +89,7 @@ def _enter(A, B, u, Bu, x, state):
 def _answer(A, C, D, u, Bu, x, state, y):
     """States and outputs of a segment, from the state that it finds in each direction."""
     for d in range(len(state)):
-        over_registers(walk, A.shape[1], 0, 1, (A, Bu, state[d], x, d))
+        walk(HALF, 0, A.shape[1], A, Bu, state[d], x, d)
     rows = x.reshape(len(x), -1)
     for low in range(0, len(u), _TILE):
         tile = slice(low, low + _TILE)
@@ -145,7 +145,7 @@ def _backward(A, B, C, D, u, x, handed, grad_y, grad_x, grad_Bu, adjoint, grad_A
         i, s = np.int64(task) // segments, np.int64(task) % segments
         steps = slice(s * _SEGMENT, (s + 1) * _SEGMENT)
         walked = A, x[i, steps], handed[i, s], grad_x[i, steps], grad_Bu[i, steps], adjoint[i, s], grad_A[task]
-        over_registers(walk_back, A.shape[1], 0, 1, walked)
+        walk_back(HALF, 0, A.shape[1], *walked)
         _answer_back(
             B, D, u[i, steps], grad_Bu[i, steps], grad_y[i, steps], grad_B[task], grad_D[task], grad_u[i, steps]
         )
@@ -161,7 +161,7 @@ def _enter_back(A, C, x, grad_y, grad_x, adjoint, grad_C):
         add_matrix_product(grad_y[tile], C, grads[tile])
         add_matrix_product(states[tile].T, grad_y[tile], grad_C)
     for d in range(len(adjoint)):
-        over_registers(drain, A.shape[1], 0, 1, (A, grad_x, adjoint[d], d))
+        drain(HALF, 0, A.shape[1], A, grad_x, adjoint[d], d)
 
 
 @part

@@ -16,7 +16,7 @@ from longrange.kernels.lanes import LANES, put, some_lanes
 from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
 
 _WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
-_8, _4, _2, _1 = _WIDE[:8], _WIDE[:4], _WIDE[:2], _WIDE[:1]
+HALF, _4, _2, _1 = _WIDE[:8], _WIDE[:4], _WIDE[:2], _WIDE[:1]
 
 
 def scan_forward(A_bar: Tensor, Bu: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:
@@ -66,7 +66,7 @@ def over_registers(function, size, part, parts, arguments):
     if part == parts - 1:
         low = size // LANES * LANES
         if size & 8:
-            function(_8, low, low + 8, *arguments)
+            function(HALF, low, low + 8, *arguments)
             low += 8
         if size & 4:
             function(_4, low, low + 4, *arguments)
