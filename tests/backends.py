@@ -45,6 +45,18 @@ def running(name: str) -> Iterator[None]:
         backend.select("auto")
 
 
+def of_each_number_of_threads(function):
+    """What a function returns with one thread, and with two."""
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(function())
+    finally:
+        torch.set_num_threads(threads)
+    return results
+
+
 def with_gradients(function, inputs, cotangent, version):
     """Output and gradients of all inputs, as one version computes them."""
     with running(version):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from longrange.kernels import causal_convolution, convolution_fft_cpu, two_sided_convolution
 from longrange.kernels.convolution_cpu import features_first, time_first
-from tests.backends import running, with_gradients
+from tests.backends import of_each_number_of_threads, running, with_gradients
 
 
 @pytest.fixture(params=["short", "long"], autouse=True, scope="module")
@@ -75,16 +75,9 @@ def test_both_precisions_equal_the_reference_in_double(B, L, H, M, lengths, dtyp
 
 
 def test_the_number_of_threads_changes_no_bit():
-    problem, threads = random_problem(3, 50, 70, 2, 50, 50, dtype=torch.float32), torch.get_num_threads()
-    outputs = []
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            outputs.append(with_gradients(convolution, *problem, "cpu"))
-    finally:
-        torch.set_num_threads(threads)
-    for one, two in zip(*outputs, strict=True):
-        assert torch.equal(one, two)
+    problem = random_problem(3, 50, 70, 2, 50, 50, dtype=torch.float32)
+    results = of_each_number_of_threads(lambda: with_gradients(convolution, *problem, "cpu"))
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 
 def test_a_small_sequence_loses_nothing_beside_large_ones():

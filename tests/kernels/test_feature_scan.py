@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.kernels import feature_scan, scan_is_faster
-from tests.backends import running
+from tests.backends import of_each_number_of_threads, running
 
 
 def random_problem(batch, L, H, N, M, both, dtype=torch.float64, seed=0, radius=0.95):
@@ -95,14 +95,8 @@ def test_tensors_in_another_memory_order_are_read_right():
 
 
 def test_the_number_of_threads_changes_no_bit():
-    problem, threads = random_problem(5, 60, 40, 3, 1, True, torch.float32), torch.get_num_threads()
-    results = []
-    try:
-        for torch_threads in (1, 2):
-            torch.set_num_threads(torch_threads)
-            results.append(outputs_and_gradients(*problem, True))
-    finally:
-        torch.set_num_threads(threads)
+    problem = random_problem(5, 60, 40, 3, 1, True, torch.float32)
+    results = of_each_number_of_threads(lambda: outputs_and_gradients(*problem, True))
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 

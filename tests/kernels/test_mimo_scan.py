@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from longrange.kernels import few_states_are_faster, mimo_scan
 from longrange.kernels.mimo_scan import mimo_scan_reference
-from tests.backends import running
+from tests.backends import of_each_number_of_threads, running
 
 
 def random_problem(batch, L, H, p, both, dtype=torch.float64, seed=0, radius=0.97):
@@ -95,12 +95,6 @@ def test_tensors_in_another_memory_order_are_read_right():
 
 
 def test_the_number_of_threads_changes_no_bit():
-    problem, threads = random_problem(3, 1100, 48, 8, True, torch.float32), torch.get_num_threads()
-    results = []
-    try:
-        for torch_threads in (1, 2):
-            torch.set_num_threads(torch_threads)
-            results.append(outputs_and_gradients(*problem, True))
-    finally:
-        torch.set_num_threads(threads)
+    problem = random_problem(3, 1100, 48, 8, True, torch.float32)
+    results = of_each_number_of_threads(lambda: outputs_and_gradients(*problem, True))
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))

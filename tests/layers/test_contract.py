@@ -106,6 +106,15 @@ def test_rate_two_on_a_decimated_signal_gives_the_decimated_output(make):
     assert (full - layer(u[:, ::2])).abs().max() > 0.1 * full.abs().max()
 
 
+@causal_and_two_sided
+def test_a_batch_of_nothing_gives_nothing(make, both):
+    layer = build(make, both, torch.float32)
+    y = layer(torch.randn(0, 20, layer.d_model))
+    y.sum().backward()
+    assert y.shape == (0, 20, layer.d_output)
+    assert all(p.grad is None or not p.grad.any() for p in layer.parameters())
+
+
 @each_layer
 def test_bfloat16_autocast_trains_on_odd_lengths(make):
     layer = build(make, True, torch.float32)

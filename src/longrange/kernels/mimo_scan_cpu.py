@@ -6,6 +6,8 @@ again, now for outputs. Products are taken for a tile of steps at a time, whose 
 backward pass goes the same way. Sums are those of a segment, so they do not depend on the number of threads.
 """
 
+import math
+
 import numba
 import numpy as np
 import torch
@@ -53,8 +55,8 @@ def scan_backward(
 
 def _operations(u: Tensor, x: Tensor) -> int:
     """Of B u and of C x, for all directions."""
-    directions, size = x.shape[2], x[0, 0, 0].numel()
-    return 2 * u.numel() * (1 + directions) * size
+    directions, *parts = x.shape[2:]
+    return 2 * u.numel() * (1 + directions) * math.prod(parts)
 
 
 @parallel

@@ -54,7 +54,7 @@ def _conjugate_product(a: Tensor, s: Tensor) -> Tensor:
 
 def _parts(tasks: int, size: int) -> int:
     """How many tasks share a row of states."""
-    return max(1, min(-(-torch.get_num_threads() // tasks), size // LANES))
+    return max(1, min(-(-torch.get_num_threads() // max(1, tasks)), size // LANES))
 
 
 @inline
