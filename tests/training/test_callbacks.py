@@ -60,6 +60,20 @@ def test_throughput_counts_training_time_only(monkeypatch):
     assert (speed.samples, speed.seconds, speed.samples_per_s) == (20, 4.0, 5.0)
 
 
+def test_throughput_leaves_out_a_first_batch_that_waits_for_kernels(monkeypatch):
+    """A batch of 5 in 60 s, then three in 1 s each; a single batch is all there is."""
+    times = iter([0.0, 60.0, 61.0, 62.0, 63.0])
+    monkeypatch.setattr(callbacks, "perf_counter", lambda: next(times))
+    speed, trainer = Throughput(), SimpleNamespace(accumulate_grad_batches=1)
+    module, speeds = SimpleNamespace(part=Part(0, 1, 5)), []
+    speed.on_train_epoch_start(trainer, None)
+    for batch_idx in range(4):
+        speed.on_train_batch_end(trainer, module, None, None, batch_idx)
+        speeds.append(speed.samples_per_s)
+    assert speeds == [5 / 60, 5.0, 5.0, 5.0]
+    assert (speed.samples, speed.seconds) == (20, 63.0)
+
+
 def test_throughput_of_a_process_that_did_not_train():
     speed = Throughput()
     assert speed.samples_per_s == 0.0

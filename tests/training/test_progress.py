@@ -21,6 +21,25 @@ def test_estimate_is_of_the_whole_run(monkeypatch):
     assert clock.left(trainer) == "0:01:10"
 
 
+def test_estimate_rests_on_the_steps_after_the_first(monkeypatch):
+    """A first step of 60 s, then 9 of 1 s each: the other 90 take 90 s."""
+    now = [0.0]
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    trainer = SimpleNamespace(global_step=0, estimated_stepping_batches=100)
+    clock = RunClock()
+    clock.start(trainer)
+    now[0] = 30.0
+    clock.step(trainer)  # a batch of several that make the step
+    assert clock.left(trainer) == "?"
+    now[0], trainer.global_step = 60.0, 1
+    clock.step(trainer)
+    assert clock.left(trainer) == "1:39:00"
+    for _ in range(9):
+        now[0], trainer.global_step = now[0] + 1, trainer.global_step + 1
+        clock.step(trainer)
+    assert clock.left(trainer) == "0:01:30"
+
+
 def test_bar_on_a_terminal_only(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert isinstance(progress(), RunProgressBar)

@@ -51,14 +51,18 @@ class Throughput(Callback):
 
     def __init__(self):
         self.samples, self.seconds, self.earlier = 0, 0.0, None
-        self._mark = 0.0
+        self._mark, self._first = 0.0, (0, 0.0)
 
     @property
     def samples_per_s(self) -> float:
-        """Of this process; of the one before where this one has not trained (its run had finished already)."""
-        if self.samples:
-            return self.samples / self.seconds
-        return self.earlier or 0.0
+        """Of this process, without its first batch, which may wait for kernels to be compiled, if there are others.
+
+        Of the process before where this one has not trained: its run had finished already.
+        """
+        samples, seconds = self.samples - self._first[0], self.seconds - self._first[1]
+        if samples:
+            return samples / seconds
+        return self.samples / self.seconds if self.samples else self.earlier or 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, for a run that goes on within an epoch."""
@@ -74,6 +78,8 @@ class Throughput(Callback):
         self.seconds += now - self._mark
         self.samples += pl_module.part.batch_size / trainer.accumulate_grad_batches
         self._mark = now
+        if not self._first[0]:
+            self._first = self.samples, self.seconds
 
     def state_dict(self) -> dict[str, Any]:
         """The speed so far."""

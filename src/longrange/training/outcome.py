@@ -46,7 +46,7 @@ class Outcome:
         backend: kernel backend that ran ("reference", "cpu", "triton").
         wall_s: seconds in fit, this process only.
         samples_per_s: training samples per second over the epochs of this process, of all processes together,
-            validation excluded.
+            validation excluded, and its first batch where there are others: it may wait for kernels to be compiled.
         peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU), of the first one.
         resumed_from: the checkpoint this run continued from, None for a fresh run.
         pretraining: the stage that gave the first weights; None where they were random.

@@ -14,19 +14,29 @@ log = logging.getLogger(__name__)
 
 
 class RunClock:
-    """Estimates the time that is left of the whole run, validation included."""
+    """Estimates the time that is left of the whole run, validation included.
+
+    The first step of a process says little about the others, as it may wait for kernels to be compiled: as soon as
+    there is another, the estimate rests on those after it.
+    """
 
     def start(self, trainer: pl.Trainer) -> None:
         """Begin to count, at a fresh or a resumed run's first step of this process."""
-        self._began, self._first = perf_counter(), trainer.global_step
         self._total = trainer.estimated_stepping_batches
+        self._marks = [(perf_counter(), trainer.global_step)]
+
+    def step(self, trainer: pl.Trainer) -> None:
+        """Take note of the first step's end; to be called after every batch."""
+        if len(self._marks) == 1 and trainer.global_step > self._marks[0][1]:
+            self._marks.append((perf_counter(), trainer.global_step))
 
     def left(self, trainer: pl.Trainer) -> str:
         """Time until the last step, h:mm:ss; "?" before the first one."""
-        done = trainer.global_step - self._first
-        if done == 0:
+        passed = [mark for mark in self._marks if mark[1] < trainer.global_step]
+        if not passed:
             return "?"
-        seconds = (perf_counter() - self._began) / done * (self._total - trainer.global_step)
+        began, first = passed[-1]
+        seconds = (perf_counter() - began) / (trainer.global_step - first) * (self._total - trainer.global_step)
         return str(timedelta(seconds=round(seconds)))
 
 
@@ -54,6 +64,7 @@ class RunProgressBar(RichProgressBar):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
         """Advance the bar."""
         self._loss = outputs["loss"].item()
+        self._clock.step(trainer)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float | str]:
@@ -88,6 +99,10 @@ class EpochLog(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._clock.start(trainer)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
+        """Let the clock know of a step."""
+        self._clock.step(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the line."""
