@@ -9,13 +9,19 @@ from longrange.training import train
 from longrange.training.progress import EpochLog, RunClock, RunProgressBar, progress
 
 
-def test_estimate_is_of_the_whole_run(monkeypatch):
-    """A run of 100 steps resumed at 20: 10 s for 10 steps leave 70 s."""
+def started_clock(monkeypatch, global_step):
+    """A clock that starts at 0 s in a run of 100 steps, the run's trainer, and the time in a list."""
     now = [0.0]
     monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-    trainer = SimpleNamespace(global_step=20, estimated_stepping_batches=100)
+    trainer = SimpleNamespace(global_step=global_step, estimated_stepping_batches=100)
     clock = RunClock()
     clock.start(trainer)
+    return clock, trainer, now
+
+
+def test_estimate_is_of_the_whole_run(monkeypatch):
+    """A run of 100 steps resumed at 20: 10 s for 10 steps leave 70 s."""
+    clock, trainer, now = started_clock(monkeypatch, global_step=20)
     assert clock.left(trainer) == "?"
     now[0], trainer.global_step = 10.0, 30
     assert clock.left(trainer) == "0:01:10"
@@ -23,11 +29,7 @@ def test_estimate_is_of_the_whole_run(monkeypatch):
 
 def test_estimate_rests_on_the_steps_after_the_first(monkeypatch):
     """A first step of 60 s, then 9 of 1 s each: the other 90 take 90 s."""
-    now = [0.0]
-    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-    trainer = SimpleNamespace(global_step=0, estimated_stepping_batches=100)
-    clock = RunClock()
-    clock.start(trainer)
+    clock, trainer, now = started_clock(monkeypatch, global_step=0)
     now[0] = 30.0
     clock.step(trainer)  # a batch of several that make the step
     assert clock.left(trainer) == "?"

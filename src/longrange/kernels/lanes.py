@@ -112,10 +112,22 @@ def turn(typing_context, source, out, factor):
 
 def _row(context, builder, array, value, t):
     """The address of the first LANES values of a row."""
-    rows = context.make_array(array)(context, builder, value)
-    stride = builder.extract_value(rows.strides, 0)
-    start = builder.gep(builder.bitcast(rows.data, ir.IntType(8).as_pointer()), [builder.mul(t, stride)])
-    return builder.bitcast(start, ir.VectorType(rows.data.type.pointee, LANES).as_pointer())
+    return vector_at(builder, context.make_array(array)(context, builder, value), t, t.type(0))
+
+
+def vector_at(builder, matrix, row, column):
+    """Generates the address of the LANES values of a row from a column on, of a matrix whose rows are contiguous."""
+    place = element_at(builder, matrix, row, column)
+    return builder.bitcast(place, ir.VectorType(place.type.pointee, LANES).as_pointer())
+
+
+def element_at(builder, matrix, row, column):
+    """Generates the address of a value of a matrix, by its strides."""
+    down, across = (
+        builder.mul(index, builder.extract_value(matrix.strides, axis)) for axis, index in enumerate((row, column))
+    )
+    start = builder.bitcast(matrix.data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [builder.add(down, across)]), matrix.data.type)
 
 
 def _transposed(builder, rows):

@@ -59,18 +59,23 @@ def _operations(u: Tensor, x: Tensor) -> int:
     return 2 * u.numel() * (1 + directions) * math.prod(parts)
 
 
+@embedded
+def _segment(task, segments):
+    """The sequence of a task, which of its segments, and the steps of that."""
+    s = task % segments
+    return task // segments, s, slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+
+
 @parallel
 def _forward(A, B, C, D, u, Bu, handed, x, y):
     segments = handed.shape[1]
     for task in numba.prange(len(u) * segments):
-        i, s = np.int64(task) // segments, np.int64(task) % segments
-        steps = slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+        i, s, steps = _segment(np.int64(task), segments)
         _enter(A, B, u[i, steps], Bu[i, steps], x[i, steps], handed[i, s])
     for i in numba.prange(len(u)):
         _hand_on(A, handed[i], x.shape[1], False)
     for task in numba.prange(len(u) * segments):
-        i, s = np.int64(task) // segments, np.int64(task) % segments
-        steps = slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+        i, s, steps = _segment(np.int64(task), segments)
         _answer(A, C, D, u[i, steps], Bu[i, steps], x[i, steps], handed[i, s], y[i, steps])
 
 
@@ -138,14 +143,12 @@ def _power(base, exponent):
 def _backward(A, B, C, D, u, x, handed, grad_y, grad_x, grad_Bu, adjoint, grad_A, grad_B, grad_C, grad_D, grad_u):
     segments = handed.shape[1]
     for task in numba.prange(len(u) * segments):
-        i, s = np.int64(task) // segments, np.int64(task) % segments
-        steps = slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+        i, s, steps = _segment(np.int64(task), segments)
         _enter_back(A, C, x[i, steps], grad_y[i, steps], grad_x[i, steps], adjoint[i, s], grad_C[task])
     for i in numba.prange(len(u)):
         _hand_on(A, adjoint[i], x.shape[1], True)
     for task in numba.prange(len(u) * segments):
-        i, s = np.int64(task) // segments, np.int64(task) % segments
-        steps = slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+        i, s, steps = _segment(np.int64(task), segments)
         walked = A, x[i, steps], handed[i, s], grad_x[i, steps], grad_Bu[i, steps], adjoint[i, s], grad_A[task]
         walk_back(HALF, 0, A.shape[1], *walked)
         _answer_back(

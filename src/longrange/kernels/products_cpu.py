@@ -10,7 +10,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from longrange.kernels.lanes import LANES, load_from, spread_lanes, store_to
+from longrange.kernels.lanes import LANES, element_at, load_from, spread_lanes, store_to, vector_at
 from longrange.kernels.numba_tools import embedded
 
 _IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
@@ -47,11 +47,11 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
         )
         down = [builder.add(arguments[3], ir.IntType(64)(r)) for r in range(rows.count)]
         across = [builder.add(arguments[4], ir.IntType(64)(LANES * c)) for c in range(registers.count)]
-        places = [_vector(builder, out, r, c) for r in down for c in across]
+        places = [vector_at(builder, out, r, c) for r in down for c in across]
         sums = [cgutils.alloca_once_value(builder, load_from(context, builder, place)) for place in places]
         with cgutils.for_range(builder, builder.extract_value(a.shape, 1)) as loop:
-            left = [spread_lanes(builder, builder.load(_place(builder, a, r, loop.index))) for r in down]
-            right = [load_from(context, builder, _vector(builder, b, loop.index, c)) for c in across]
+            left = [spread_lanes(builder, builder.load(element_at(builder, a, r, loop.index))) for r in down]
+            right = [load_from(context, builder, vector_at(builder, b, loop.index, c)) for c in across]
             for total, (x, y) in zip(sums, product(left, right), strict=True):
                 builder.store(builder.fadd(builder.load(total), builder.fmul(x, y)), total)
         for place, total in zip(places, sums, strict=True):
@@ -59,17 +59,3 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
         return context.get_dummy_value()
 
     return types.void(a, b, out, types.intp, types.intp, rows, registers), generate
-
-
-def _place(builder, matrix, row, column):
-    """The address of a value of a matrix, by its strides."""
-    across, down = (
-        builder.mul(index, builder.extract_value(matrix.strides, axis)) for axis, index in enumerate((row, column))
-    )
-    start = builder.bitcast(matrix.data, ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(start, [builder.add(across, down)]), matrix.data.type)
-
-
-def _vector(builder, matrix, row, column):
-    kind = ir.VectorType(matrix.data.type.pointee, LANES)
-    return builder.bitcast(_place(builder, matrix, row, column), kind.as_pointer())

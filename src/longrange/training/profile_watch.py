@@ -31,12 +31,8 @@ Direction = Literal["forward", "backward"]
 METHODS = {"forward": "", "fork": "", "kernel": "kernel", "scale": "dropout"}  # of modules -> what it adds to the role
 SHAPES_ONLY = {"scale"}  # methods that read no values of their arguments
 REST = "rest"
-_HELPERS = {
-    "few_states_are_faster",
-    "parts",
-    "scan_is_faster",
-    "valid_steps",
-}  # of longrange.kernels, too small for a part of their own
+# Of longrange.kernels, too small for a part of their own.
+_HELPERS = {"few_states_are_faster", "parts", "scan_is_faster", "valid_steps"}
 _NO_NUMBER = 2**64 - 1  # of nodes that keep a parameter's gradient
 
 
