@@ -1,61 +1,17 @@
-"""The tables of docs/performance.md, made of the files in results/ and of nothing else.
-
-A table stands between two comments, `<!-- name -->` and `<!-- /name -->`; what is around them is written by hand.
-"""
+"""What was measured, as tables in Markdown: each is made of one file or folder of results/."""
 
 import csv
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from longrange.errors import DataError
 from longrange.results.scaling import growth_exponents
-from longrange.whole_files import write_whole
 
 NOTHING = "Not measured."
 _PARTS = 8  # of a step: as many as are shown, the largest gaps
 
 Rows = list[dict[str, Any]]
-
-
-def performance(cfg: DictConfig, *, page: str, results: str) -> dict[str, Any]:
-    """Renew the tables of the page.
-
-    Args:
-        cfg: the whole configuration.
-        page: the Markdown file.
-        results: the folder of measurements.
-    Returns:
-        The page, and its tables that have nothing to show yet.
-    Raises:
-        DataError: the page cannot be read, or has a table that is not known.
-    """
-    path, tables = Path(page), made_tables(Path(results))
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise DataError(f"{page}: cannot be read ({error.strerror}); give benchmark.page=<file>") from error
-    write_whole(path, filled(text, tables, page).encode())
-    return {"page": page, "not_measured": [name for name, table in tables.items() if table == NOTHING]}
-
-
-def filled(text: str, tables: dict[str, str], page: str) -> str:
-    """A page with its tables in place.
-
-    Raises:
-        DataError: it has a table that is not known.
-    """
-
-    def table(found: re.Match) -> str:
-        if found[1] not in tables:
-            raise DataError(f"{page}: <!-- {found[1]} --> is no table; one of {', '.join(tables)}")
-        return f"<!-- {found[1]} -->\n{tables[found[1]]}\n<!-- /{found[1]} -->"
-
-    return re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", table, text, flags=re.DOTALL)
 
 
 def made_tables(results: Path) -> dict[str, str]:
@@ -64,8 +20,11 @@ def made_tables(results: Path) -> dict[str, str]:
         [json.loads(path.read_text()) for path in sorted((results / folder).glob("*.json"))]
         for folder in ("profile", "precision")
     )
+    peers = _read(results / "peers" / "rows.csv")
     return {
-        "peers": _peers(_read(results / "peers" / "rows.csv")),
+        "trainings": _trainings(_read(results / "proof_runs.csv")),
+        "ratios": _ratios(peers),
+        "peers": _peers(peers),
         "steps": _steps(profiles),
         "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
         "bf16": _bf16(profiles),
@@ -78,22 +37,57 @@ def made_tables(results: Path) -> dict[str, str]:
     }
 
 
+def _ratios(rows: Rows) -> str:
+    """The peer's time over ours: experiments down, devices across."""
+    devices = _different(rows, "device")
+    ratios = {(row["experiment"], row["device"]): row["ratio"] for row in rows}
+    body = [[name, *(ratios.get((name, device), "-") for device in devices)] for name in _different(rows, "experiment")]
+    return _grid(["experiment", *devices], body)
+
+
+def _trainings(rows: Rows) -> str:
+    """The newest of each task and model, by the order of the file."""
+    head = ["task", "model", "metric", "test", "baseline", "parameters", "epochs", "minutes", "device", "commit", "day"]
+    newest = {(row["task"], row["model"]): row for row in rows}
+    body = [
+        [
+            *(row["task"], row["model"], row["metric"], row["test"], row["baseline"], f"{int(row['n_parameters']):,}"),
+            *(row[key] for key in ("epochs", "minutes", "device", "commit", "finished")),
+        ]
+        for row in newest.values()
+    ]
+    return _grid(head, body)
+
+
 def _peers(rows: Rows) -> str:
-    """Ratios first; a CPU's memory is that of the whole process, a GPU's that of the allocator."""
+    """A table of each device; a CPU's memory is that of the whole process, a GPU's that of the allocator."""
+    devices = _different(rows, "device")
+    return "\n\n".join(_on_device([row for row in rows if row["device"] == each]) for each in devices) or NOTHING
+
+
+def _on_device(rows: Rows) -> str:
     head = [
-        *("experiment", "times as fast", "ours, ms", "published, ms", "ours, MiB", "published, MiB", "batch"),
-        *("precision", "device", "published by", "in", "ours in", "day"),
+        "experiment",
+        "times as fast",
+        "ours, ms",
+        "published, ms",
+        "ours, MiB",
+        "published, MiB",
+        "batch",
+        "commit",
     ]
     body = [
         [
-            *(row["experiment"], row["ratio"], _ms(float(row["ours_s"])), _ms(float(row["peer_s"]))),
+            *(row["experiment"], row["ratio"], _ms(row["ours_s"]), _ms(row["peer_s"])),
             *(f"{int(row[f'{side}_peak_memory_bytes']) / 2**20:.0f}" for side in ("ours", "peer")),
-            *(row["batch_size"], row["precision"], row["device"], f"{row['peer']} at {row['peer_commit']}"),
-            *(row["peer_versions"], row["versions"], row["date"]),
+            *(row["batch_size"], row["commit"]),
         ]
         for row in rows
     ]
-    return _grid(head, body)
+    peers = {f"{row['peer']} at {row['peer_commit']} in {row['peer_versions']}" for row in rows}
+    versions = "; ".join(["ours in " + ", ".join(_different(rows, "versions")), *sorted(peers)])
+    days = " and ".join(_different(rows, "date"))
+    return f"**{rows[0]['device']}**, {days}; {versions}:\n\n{_grid(head, body)}"
 
 
 def _steps(profiles: Rows) -> str:
@@ -184,7 +178,7 @@ def _growth(rows: Rows) -> str:
     length, d_state = (max(set(values), key=list(values).count) for values in zip(*shapes, strict=True))
     kinds = {"length": int, "d_state": int, "seconds": float, "extra_mib": float}
     numbers = [row | {key: kind(row[key]) for key, kind in kinds.items()} for row in rows]
-    layers = {name: [row for row in numbers if row["layer"] == name] for name in _names(rows)}
+    layers = {name: [row for row in numbers if row["layer"] == name] for name in _different(rows, "layer")}
     exponents = {name: growth_exponents(own, length, d_state) for name, own in layers.items()}
     columns = list(next(iter(exponents.values())))
     body = [[name, *own.values()] for name, own in exponents.items()]
@@ -245,8 +239,9 @@ def _grid(head: list[str], rows: Iterable[list[Any]]) -> str:
     return "\n".join(lines) if len(lines) > 2 else NOTHING
 
 
-def _names(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(row["layer"] for row in rows))
+def _different(rows: Rows, key: str) -> list[str]:
+    """Values of a column, each once, in the order in which they come."""
+    return list(dict.fromkeys(row[key] for row in rows))
 
 
 def _what(profile: dict[str, Any]) -> str:

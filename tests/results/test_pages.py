@@ -7,7 +7,8 @@ import pytest
 
 from longrange.cli import compose
 from longrange.errors import DataError
-from longrange.results.performance import NOTHING, filled, made_tables, performance
+from longrange.results.page_tables import NOTHING, made_tables
+from longrange.results.pages import filled, renew
 from longrange.training.loading import keep_rows
 from tests.paths import ROOT
 
@@ -21,12 +22,13 @@ STEP = {
 }
 
 
-def test_the_committed_page_is_what_the_committed_results_say():
-    text = (ROOT / "docs" / "performance.md").read_text()
-    fresh = filled(text, made_tables(ROOT / "results"), "docs/performance.md")
-    assert fresh == text, "run: python scripts/benchmark.py benchmark=page"
-    for name in made_tables(ROOT / "results"):
-        assert f"<!-- {name} -->" in text
+def test_committed_pages_are_what_the_committed_results_say():
+    tables, pages = made_tables(ROOT / "results"), compose("benchmark", ["benchmark=page"]).benchmark.pages
+    texts = {page: (ROOT / page).read_text() for page in pages}
+    for page, text in texts.items():
+        assert filled(text, tables, page) == text, "run: python scripts/benchmark.py benchmark=page"
+    for name in tables:
+        assert any(f"<!-- {name} -->" in text for text in texts.values())
 
 
 def test_what_is_not_measured_says_so(tmp_path):
@@ -86,28 +88,47 @@ def test_shared_steps_and_their_estimate_become_tables(tmp_path):
     )
 
 
-def test_ours_stands_beside_a_peer(tmp_path):
+def write_rows(path, rows):
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
+def test_ours_stands_beside_a_peer_on_each_device(tmp_path):
     row = {
         **{"experiment": "listops/s5", "ratio": "2.5", "ours_s": "0.2", "peer_s": "0.5", "batch_size": "4"},
-        **{"ours_peak_memory_bytes": 2**29, "peer_peak_memory_bytes": 2**30, "precision": "32-true", "device": "a cpu"},
+        **{"ours_peak_memory_bytes": 2**29, "peer_peak_memory_bytes": 2**30, "device": "a cpu"},
         **{"peer": "lindermanlab/S5", "peer_commit": "3c18fdb", "peer_versions": "jax 0.10.2"},
-        **{"versions": "torch 2.13.0", "date": "2026-11-26"},
+        **{"versions": "torch 2.13.0", "date": "2026-11-26", "commit": "892d55a"},
     }
-    (tmp_path / "peers").mkdir()
-    with (tmp_path / "peers" / "rows.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(row))
-        table.writeheader()
-        table.writerow(row)
-    shown = made_tables(tmp_path)["peers"]
-    assert (
-        "| listops/s5 | 2.5 | 200.0 | 500.0 | 512 | 1024 | 4 | 32-true | a cpu | lindermanlab/S5 at 3c18fdb |" in shown
-    )
+    image = row | {"experiment": "image/s5", "ratio": "4.0"}
+    write_rows(tmp_path / "peers" / "rows.csv", [row, image, row | {"device": "a gpu", "ratio": "3.0"}])
+    tables = made_tables(tmp_path)
+    versions = "ours in torch 2.13.0; lindermanlab/S5 at 3c18fdb in jax 0.10.2"
+    assert f"**a cpu**, 2026-11-26; {versions}:" in tables["peers"]
+    assert "| listops/s5 | 2.5 | 200.0 | 500.0 | 512 | 1024 | 4 | 892d55a |" in tables["peers"]
+    assert tables["ratios"].splitlines()[0] == "| experiment | a cpu | a gpu |"
+    assert tables["ratios"].splitlines()[2:] == ["| listops/s5 | 2.5 | 3.0 |", "| image/s5 | 4.0 | - |"]
+
+
+def test_of_trainings_the_newest_counts(tmp_path):
+    row = {
+        **{"task": "text", "model": "s5", "metric": "accuracy", "test": "0.731", "baseline": "0.5"},
+        **{"n_parameters": "75778", "epochs": "4", "minutes": "34.3", "device": "a cpu", "commit": "b186d8d"},
+        "finished": "2026-11-22",
+    }
+    write_rows(tmp_path / "proof_runs.csv", [row, row | {"task": "image"}, row | {"test": "0.746"}])
+    shown = made_tables(tmp_path)["trainings"].splitlines()[2:]
+    what = "0.5 | 75,778 | 4 | 34.3 | a cpu | b186d8d | 2026-11-22 |"
+    assert shown == [f"| text | s5 | accuracy | 0.746 | {what}", f"| image | s5 | accuracy | 0.731 | {what}"]
 
 
 def test_a_page_is_renewed_in_place(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- loading -->\nold\n<!-- /loading -->\nafter\n")
-    report = performance(compose("benchmark", []), page=str(page), results=str(tmp_path))
+    report = renew(compose("benchmark", []), pages=[str(page)], results=str(tmp_path))
     assert page.read_text() == f"before\n<!-- loading -->\n{NOTHING}\n<!-- /loading -->\nafter\n"
     assert "loading" in report["not_measured"]
 
@@ -115,5 +136,8 @@ def test_a_page_is_renewed_in_place(tmp_path):
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(DataError, match="<!-- lading --> is no table"):
         filled("<!-- lading -->\n<!-- /lading -->", made_tables(tmp_path), "page.md")
-    with pytest.raises(DataError, match=r"page\.md: cannot be read"):
-        performance(compose("benchmark", []), page=str(tmp_path / "page.md"), results=str(tmp_path))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- loading -->\nold\n<!-- /loading -->\n")
+    with pytest.raises(DataError, match=r"none\.md: cannot be read"):
+        renew(compose("benchmark", []), pages=[str(page), str(tmp_path / "none.md")], results=str(tmp_path))
+    assert "old" in page.read_text()
