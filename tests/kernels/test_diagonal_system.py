@@ -52,3 +52,15 @@ def test_float32_is_near_float64_for_the_smallest_steps(rule):
     results = outputs_and_gradients("cpu", rule, single, 2.0), outputs_and_gradients("cpu", rule, inputs, 2.0)
     for low, exact in zip(*results, strict=True):
         assert (low - exact).norm() < 1e-5 * exact.norm()
+
+
+@pytest.mark.parametrize(("rule", "pole"), [("zoh", 0.0), ("bilinear", 2.0)])
+def test_a_pole_that_the_rule_excludes_spoils_its_own_state_alone(rule, pole):
+    inputs = parameters(3, 4, 1, 0)
+    with torch.no_grad():
+        inputs[0][1], inputs[1][1], inputs[2][1] = pole, 0.0, 1.0
+    fast, slow = (outputs_and_gradients(backend, rule, inputs, 2.0) for backend in ("cpu", "reference"))
+    for one, other in zip(fast, slow, strict=True):
+        others = other.isfinite()
+        torch.testing.assert_close(one[others], other[others])
+    assert not any(B_bar.unflatten(0, (2, -1))[:, 1].isfinite().any() for _, B_bar, *_ in (fast, slow))

@@ -46,11 +46,18 @@ def system_backward(
 def _rule(zoh, Lambda, dt):
     """A_bar and g; their derivatives in Lambda, then in dt."""
     if zoh:
-        a = np.exp(Lambda * dt)
-        g = _expm1(Lambda * dt) / Lambda
-        return a, g, dt * a, (dt * a - g) / Lambda, Lambda * a, a
-    b = 1 / (1 - Lambda * dt / 2)
+        a, inverse = np.exp(Lambda * dt), _reciprocal(Lambda)
+        g = _expm1(Lambda * dt) * inverse
+        return a, g, dt * a, (dt * a - g) * inverse, Lambda * a, a
+    b = _reciprocal(1 - Lambda * dt / 2)
     return b * (1 + Lambda * dt / 2), b * dt, dt * b * b, dt * dt / 2 * b * b, Lambda * b * b, b * b
+
+
+@inline
+def _reciprocal(z):
+    """1 / z, and not a number where z is zero; Numba's division would raise an error there."""
+    size = z.real * z.real + z.imag * z.imag
+    return complex(z.real / size, -z.imag / size)
 
 
 @inline
