@@ -11,8 +11,9 @@ def train(cfg: DictConfig) -> float:
     from pytorch_lightning.utilities import rank_zero_only
 
     from longrange import training
+    from longrange.provenance import commit
     from longrange.results.plot import learning_curve
-    from longrange.results.record import commit, write_record
+    from longrange.results.record import write_record
     from longrange.results.summary import print_summary
     from longrange.training.export import NAME, export
 

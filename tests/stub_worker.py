@@ -23,7 +23,7 @@ def prepare(order):
         if order.get("hangs"):
             time.sleep(600)
 
-    place = {"device": "cpu", "threads": 1, "longrange": "0"}
+    place = {"device": "cpu", "cpu": "a cpu", "threads": 1, "commit": "0", "date": "2026-11-28", "longrange": "0"}
     return Prepared(step, lambda: 7, {**place, "versions": "stub 1", "n_parameters": 3})
 
 

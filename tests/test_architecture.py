@@ -13,7 +13,7 @@ ROOT = Path(longrange.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
     "errors",
-    "machine",
+    "provenance",
     "ranks",
     "secrecy",
     "whole_files",

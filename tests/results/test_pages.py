@@ -13,6 +13,7 @@ from longrange.training.loading import keep_rows
 from tests.paths import ROOT
 
 PART = {"forward_floor_s": 0.1, "backward_floor_s": 0.2, "gap_s": 0.6, "gflop": 1.5, "mib": 30.0}
+WHERE = {"device": "cpu", "cpu": "a cpu", "threads": 1, "commit": "892d55a", "date": "2026-11-28"}
 STEP = {
     **{"experiment": "image/s5", "task": "image", "model": "s5", "batch_size": 4, "device": "cpu", "threads": 2},
     **{"cpu": "a cpu", "date": "2026-11-27"},
@@ -65,7 +66,7 @@ def test_trainings_in_two_precisions_become_a_row(tmp_path):
 
 
 def test_shared_steps_and_their_estimate_become_tables(tmp_path):
-    keep = {"experiment": "pathx/s5", "device": "cpu", "threads": 1, "gradient_bytes": 2_800_000, "batch_size": 2}
+    keep = {"experiment": "pathx/s5", "gradient_bytes": 2_800_000, "batch_size": 2, **WHERE}
     shared = {"processes": 2, "step_s": 1.5, "speedup": 1.8, "efficiency": 0.9, "gradient_s": 0.004}
     keep_rows(
         tmp_path / "processes" / "rows.csv",
@@ -77,15 +78,28 @@ def test_shared_steps_and_their_estimate_become_tables(tmp_path):
     estimate = [keep | link | times | {"speedup": 31.99, "efficiency": 0.4999}]
     keep_rows(tmp_path / "processes" / "estimate.csv", estimate, ["experiment"])
     tables = made_tables(tmp_path)
-    assert (
-        "| pathx/s5 | 2 | cpu, 1 threads | 2 | 1500.0 | 1.8 | 0.9 | 2.80 | 4.00 | 14 | 0.30 | 8.20 |"
-        in tables["processes"]
-    )
+    figures = "1500.0 | 1.8 | 0.9 | 2.80 | 4.00 | 14 | 0.30 | 8.20 | 892d55a | 2026-11-28"
+    assert f"| pathx/s5 | 2 | a cpu, 1 threads | 2 | {figures} |" in tables["processes"]
     assert tables["estimate"].startswith("**Estimated, not measured.** Link: 100 GB/s, 20 us.")
     assert (
-        "| pathx/s5 | 2 | cpu, 1 threads | 64 | 1 | 1000.000 | 0.010 | 0.200 | 1000.2 | 32.0 | 50% |"
+        "| pathx/s5 | 2 | a cpu, 1 threads | 64 | 1 | 1000.000 | 0.010 | 0.200 | 1000.2 | 32.0 | 50% |"
         in tables["estimate"]
     )
+
+
+def test_what_was_measured_stands_beside_where(tmp_path):
+    step = {"layer": "s5", "d_model": 8, "length": 64, "steps_per_s": 900, "recomputed_per_s": 3.5, "ratio": 257}
+    supply = {"loader_samples_per_s": 5000, "model_samples_per_s": 2.5, "ratio": 2000}
+    write_rows(tmp_path / "recurrence" / "rows.csv", [step | WHERE])
+    write_rows(tmp_path / "loading" / "rows.csv", [{"task": "text", "model": "s5", "batch_size": 50} | supply | WHERE])
+    size = {"layer": "s5", "d_model": 8, "length": 64, "d_state": 4, "seconds": 0.5, "extra_mib": 2.0}
+    larger = [size | {"length": 128, "seconds": 1.0}, size | {"d_state": 16, "seconds": 1.0, "extra_mib": 32.0}]
+    write_rows(tmp_path / "scaling" / "rows.csv", [each | WHERE for each in (size, *larger)])
+    tables, where = made_tables(tmp_path), "a cpu, 1 threads | 892d55a | 2026-11-28"
+    assert f"| s5 | 8 | 64 | 900 | 3.5 | 257 | {where} |" in tables["recurrence"]
+    assert f"| text | s5 | 50 | 5000 | 2.5 | 2000 | {where} |" in tables["loading"]
+    assert "H = 8, batch 1; a cpu, 1 threads, 892d55a, 2026-11-28." in tables["growth"]
+    assert "| s5 | 1.0 | 0.0 | 0.5 | 2.0 |" in tables["growth"]
 
 
 def write_rows(path, rows):

@@ -2,8 +2,6 @@
 
 import csv
 import os
-import re
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -11,7 +9,7 @@ import pytest
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
-from longrange.results.peers import COLUMNS, KEY, OURS, _turn, commit_of, figures, peers, steps_in_turn
+from longrange.results.peers import COLUMNS, KEY, OURS, _turn, figures, peers, steps_in_turn
 from longrange.training.loading import keep_rows
 from longrange.training.peers.process import worker
 from tests.paths import ROOT
@@ -119,22 +117,6 @@ def test_a_checkout_of_another_kind_is_named(tmp_path, checkout):
 def test_mistakes_are_named_before_anything_runs(tmp_path, overrides, options, words):
     with pytest.raises(ConfigError, match=words):
         peers(compose("benchmark", [*SMALL, *overrides]), **OPTIONS | options, folder=str(tmp_path))
-
-
-def test_a_checkout_has_a_commit_and_what_differs_from_it(tmp_path):
-    assert commit_of(tmp_path, "code") == "unknown"
-    for folder in ("code", "elsewhere"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "file").write_text("one\n")
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    clean = commit_of(tmp_path, "code")
-    assert re.fullmatch("[0-9a-f]{12}", clean)
-    (tmp_path / "elsewhere" / "file").write_text("two\n")
-    assert commit_of(tmp_path, "code") == clean
-    (tmp_path / "code" / "file").write_text("two\n")
-    assert commit_of(tmp_path, "code") == f"{clean}-dirty"
 
 
 def test_a_measurement_replaces_the_row_of_its_experiment_on_its_device(tmp_path):

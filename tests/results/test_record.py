@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import platform
-import subprocess
 
 import pytest
 import torch
@@ -70,23 +69,3 @@ def test_a_failed_write_leaves_the_earlier_record(outcome, written, monkeypatch)
         record.write_record(dataclasses.replace(outcome, best_epoch=3), OmegaConf.create(CFG))
     assert [path.name for path in outcome.run_dir.iterdir()] == ["result.json"]
     assert json.loads((outcome.run_dir / "result.json").read_text())["best_epoch"] == 9
-
-
-def test_the_commit_and_its_state_are_found(tmp_path, monkeypatch):
-    package = tmp_path / "package"
-    package.mkdir()
-    monkeypatch.setattr(record, "__file__", str(package / "record.py"))
-    assert record.git_state() == {"commit": None, "dirty": None}
-    for told, dirty in (("0123abc", False), ("0123abc-dirty", True)):
-        monkeypatch.setenv("LONGRANGE_COMMIT", told)
-        assert record.git_state() == {"commit": "0123abc", "dirty": dirty}
-    monkeypatch.setenv("LONGRANGE_COMMIT", "the newest")
-    assert record.git_state() == {"commit": None, "dirty": None}
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    state = record.git_state()
-    assert len(state["commit"]) == 40
-    assert state["dirty"] is False
-    (package / "new.py").touch()
-    assert record.git_state() == {"commit": state["commit"], "dirty": True}

@@ -9,6 +9,7 @@ from typing import Any
 from longrange.results.scaling import growth_exponents
 
 NOTHING = "Not measured."
+_WHEN = ["commit", "day"]
 _PARTS = 8  # of a step: as many as are shown, the largest gaps
 
 Rows = list[dict[str, Any]]
@@ -66,16 +67,8 @@ def _peers(rows: Rows) -> str:
 
 
 def _on_device(rows: Rows) -> str:
-    head = [
-        "experiment",
-        "times as fast",
-        "ours, ms",
-        "published, ms",
-        "ours, MiB",
-        "published, MiB",
-        "batch",
-        "commit",
-    ]
+    head = ["experiment", "times as fast", "ours, ms", "published, ms", "ours, MiB", "published, MiB"]
+    head += ["batch", "commit"]
     body = [
         [
             *(row["experiment"], row["ratio"], _ms(row["ours_s"]), _ms(row["peer_s"])),
@@ -183,18 +176,18 @@ def _growth(rows: Rows) -> str:
     columns = list(next(iter(exponents.values())))
     body = [[name, *own.values()] for name, own in exponents.items()]
     sizes = [f"{min(each)} to {max(each)}" for each in zip(*shapes, strict=True)]
-    note = f"L from {sizes[0]} at N = {d_state}; N from {sizes[1]} at L = {length}; H = {rows[0]['d_model']}, batch 1."
-    return f"{note}\n\n{_grid(['layer', *columns], body)}"
+    note = f"L from {sizes[0]} at N = {d_state}; N from {sizes[1]} at L = {length}; H = {rows[0]['d_model']}, batch 1"
+    return f"{note}; {', '.join(_where(rows[0]))}.\n\n{_grid(['layer', *columns], body)}"
 
 
 def _processes(rows: Rows) -> str:
     head = ["experiment", "batch", "device", "processes", "step, ms", "times as fast", "efficiency"]
-    head += ["gradients, MB", "their sum, ms", "small sums", "each, ms", "all sums, ms"]
+    head += ["gradients, MB", "their sum, ms", "small sums", "each, ms", "all sums, ms", *_WHEN]
     body = [
         [
             *(_what(row), row["batch_size"], _device(row), row["processes"], _ms(row["step_s"])),
             *(row["speedup"], row["efficiency"], f"{int(row['gradient_bytes']) / 1e6:.2f}", _ms(row["gradient_s"], 2)),
-            *(row["small_sums"], _ms(row["small_s"], 2), _ms(row["communication_s"], 2)),
+            *(row["small_sums"], _ms(row["small_s"], 2), _ms(row["communication_s"], 2), row["commit"], row["date"]),
         ]
         for row in rows
     ]
@@ -219,15 +212,15 @@ def _estimate(rows: Rows) -> str:
 
 
 def _recurrence(rows: Rows) -> str:
-    head = ["layer", "H", "steps before", "steps a second", "recomputed a second", "ratio"]
+    head = ["layer", "H", "steps before", "steps a second", "recomputed a second", "ratio", "device", *_WHEN]
     keys = ("layer", "d_model", "length", "steps_per_s", "recomputed_per_s", "ratio")
-    return _grid(head, [[row[key] for key in keys] for row in rows])
+    return _grid(head, [[*(row[key] for key in keys), *_where(row)] for row in rows])
 
 
 def _loading(rows: Rows) -> str:
-    head = ["task", "model", "batch", "loader, samples/s", "model, samples/s", "ratio"]
+    head = ["task", "model", "batch", "loader, samples/s", "model, samples/s", "ratio", "device", *_WHEN]
     keys = ("task", "model", "batch_size", "loader_samples_per_s", "model_samples_per_s", "ratio")
-    return _grid(head, [[row[key] for key in keys] for row in rows])
+    return _grid(head, [[*(row[key] for key in keys), *_where(row)] for row in rows])
 
 
 def _read(path: Path) -> Rows:
@@ -252,6 +245,10 @@ def _device(profile: dict[str, Any]) -> str:
     if profile["device"] != "cpu":
         return profile["device"]
     return f"{profile.get('cpu', 'cpu')}, {profile['threads']} threads"
+
+
+def _where(row: dict[str, Any]) -> list[str]:
+    return [_device(row), row["commit"], row["date"]]
 
 
 def _place(profile: dict[str, Any]) -> tuple:

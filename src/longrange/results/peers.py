@@ -5,12 +5,10 @@ step in turn, so that whatever else the machine does hits both alike. While one 
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import sleep
@@ -18,11 +16,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import longrange
 from longrange.errors import ConfigError
-from longrange.machine import cpu_model
 from longrange.models.spec import TaskSpec
-from longrange.results.record import commit, hardware
+from longrange.provenance import commit_of, hardware
 from longrange.training.build import build
 from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
@@ -37,7 +33,6 @@ COLUMNS = (
     *("ours_parameters", "peer_parameters", "rounds", "threads"),
     *("longrange", "commit", "versions", "peer", "peer_commit", "peer_versions", "date"),
 )
-ROOT = Path(longrange.__file__).resolve().parents[2]  # of our own checkout
 OURS = (sys.executable, "-m", "longrange.training.peers.ours")  # the program of our side
 _TURN = 1.0  # seconds at least: a step finds the caches as the step before left them, not as the other process did
 _REST = 0.1  # seconds before a step: idle threads spin for some milliseconds before they sleep
@@ -92,10 +87,10 @@ def peers(
         **figures(taken, data.batch_size),
         **{"ours_first_s": round(facts["first_s"], 2), "peer_first_s": round(peer_facts["first_s"], 2)},
         **{"ours_parameters": facts["n_parameters"], "peer_parameters": peer_facts["n_parameters"]},
-        **{key: facts[key] for key in ("threads", "longrange", "versions")},
-        **{"rounds": rounds, "commit": _own_commit(), "peer": peer.repository},
+        **{key: facts[key] for key in ("threads", "longrange", "commit", "versions", "date")},
+        **{"rounds": rounds, "peer": peer.repository},
         **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
-        **{"peer_versions": peer_facts["versions"], "date": datetime.now(UTC).date().isoformat()},
+        **{"peer_versions": peer_facts["versions"]},
     }
     keep_rows(Path(folder) / "rows.csv", [{key: row[key] for key in COLUMNS}], KEY)
     return row
@@ -199,33 +194,7 @@ def _experiment(cfg: DictConfig) -> str:
 
 
 def _device_name(facts: dict[str, Any]) -> str:
-    return f"{cpu_model()}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
-
-
-def _own_commit() -> str:
-    """As `commit_of`; of code without a repository what `git_state` knows."""
-    found = commit_of(ROOT, "src", "configs")
-    return commit() if found == "unknown" else found
-
-
-def commit_of(checkout: Path, *folders: str) -> str:
-    """The first digits of a checkout's commit, and whether files in some of its folders differ from it.
-
-    Args:
-        checkout: its root.
-        folders: those that hold what was run; results that are written beside them change nothing.
-    Returns:
-        E.g. "3f2a1b4c5d6e-dirty"; "unknown" where the root is no repository, as an unpacked archive is not.
-    """
-    git = ["git", f"--git-dir={checkout / '.git'}", f"--work-tree={checkout}"]
-    try:
-        head, changes = (
-            subprocess.run([*git, *what], cwd=checkout, capture_output=True, text=True, check=True).stdout.strip()
-            for what in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", *folders])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{head}{'-dirty' if changes else ''}"
+    return f"{facts['cpu']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,10 +17,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError, DivergedError
-from longrange.machine import cpu_model
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
-from longrange.results.record import commit
 from longrange.training.benchmark import where_run
 from longrange.training.first_steps import FirstSteps, first_steps
 from longrange.training.values import check_values
@@ -63,8 +61,7 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     first = runs["float32"][0]
     summary = {
         **where_run(cfg, first.device),
-        **{"precision": list(PRECISIONS.values()), "commit": commit(), "cpu": cpu_model()},
-        **{"date": datetime.now(UTC).date().isoformat()},
+        **{"precision": list(PRECISIONS.values())},
         **{"batch_size": first.batch_size, "steps": steps, "window": window, "seeds": list(seeds)},
         **{kind: _outcome(own, curves[kind]) for kind, own in runs.items()},
         **_compared(compare(curves["float32"], curves["bf16"])),

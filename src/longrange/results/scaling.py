@@ -22,6 +22,7 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from longrange.layers import LSSL, SequenceLayer
+from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
 from longrange.training.callbacks import peak_memory_bytes
 
@@ -59,7 +60,6 @@ def scaling(
     jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
     rows = _measured(jobs)
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     _write(target / "rows.csv", rows)
     _draw(target / "scaling.png", rows, length, d_state)
     growth = {name: growth_exponents([row for row in rows if row["layer"] == name], length, d_state) for name in layers}
@@ -155,7 +155,6 @@ def recurrence(
     """
     rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build in layers.items() for L in lengths]
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     _write(target / "rows.csv", rows)
     ratios = {name: {row["length"]: row["ratio"] for row in rows if row["layer"] == name} for name in layers}
     return {"threads": torch.get_num_threads(), "rows": str(target / "rows.csv"), **ratios}
@@ -187,6 +186,10 @@ def _steps(name: str, layer: SequenceLayer, L: int, count: int = 200) -> dict[st
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """With what they were measured on."""
+    where = where_measured(torch.device("cpu"))
+    rows = [row | {key: where[key] for key in PLACE} for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, rows[0], lineterminator="\n")
         table.writeheader()

@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from longrange.errors import ConfigError, DataError
+from longrange.provenance import commit
 from longrange.results.commands import reason, watched
 from longrange.results.errands import Errand, Errands
 from longrange.results.launch import duration
 from longrange.results.luggage import pack, unpack_measured, unpack_run
-from longrange.results.record import commit
 from longrange.results.run_folder import run_folder
 from longrange.whole_files import write_whole
 

@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn import functional as F
 
-from longrange import __version__
 from longrange.data.batch import Batch
 from longrange.data.module import SequenceDataModule
 from longrange.errors import ConfigError
 from longrange.kernels import linear
 from longrange.models.dropout import Part
 from longrange.models.spec import TaskSpec
+from longrange.provenance import where_measured
 from longrange.training.build import build, build_task
 from longrange.training.callbacks import peak_memory_bytes
 from longrange.training.task import LOSSES
@@ -145,14 +145,11 @@ def seconds_of(function: Callable[[], None], device: torch.device) -> float:
 
 
 def where_run(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
-    """What was run, by which versions, on what."""
+    """What was run, by which code, on what."""
     return {
-        "longrange": __version__,
-        "torch": torch.__version__,
         "experiment": cfg.name.experiment,
         "task": cfg.name.task,
         "model": cfg.name.model,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
         "precision": cfg.trainer.precision,
+        **where_measured(device),
     }

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.data.module import SequenceDataModule
+from longrange.provenance import PLACE
 from longrange.training.benchmark import training_step
 from longrange.training.build import build
 from longrange.training.durable import write_whole
@@ -41,7 +42,7 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
         "loader_samples_per_s": round(supply),
         "model_samples_per_s": demand["samples_per_s"],
         "ratio": round(supply / demand["samples_per_s"]),
-        "threads": demand["threads"],
+        **{key: demand[key] for key in PLACE},
     }
     keep_rows(Path(folder) / "rows.csv", [row], ["task"])
     return row

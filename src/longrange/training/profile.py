@@ -12,7 +12,6 @@ the part before, it may read faster than memory gives it, so small tensors can b
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +20,6 @@ import torch
 from omegaconf import DictConfig
 
 from longrange.errors import ConfigError
-from longrange.machine import cpu_model
 from longrange.training.benchmark import seconds_of, where_run
 from longrange.training.profile_clock import Lap, TimedWatch
 from longrange.training.profile_floor import Limits, Part, Work
@@ -89,8 +87,6 @@ def profile(cfg: DictConfig, *, warmup: int, steps: int, loader: bool, folder: s
     floor_s = sum(row.forward_floor_s + row.backward_floor_s for row in rows)
     summary = {
         **where_run(cfg, step.fabric.device),
-        "cpu": cpu_model(),
-        "date": datetime.now(UTC).date().isoformat(),
         "batch_size": step.data.batch_size,
         "length": step.data.spec.max_length,
         "step_s": times.total(),

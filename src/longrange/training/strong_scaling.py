@@ -20,14 +20,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from longrange.data.batch import Batch
 from longrange.errors import ConfigError
+from longrange.provenance import PLACE
 from longrange.training.benchmark import Step, seconds_of, where_run
 from longrange.training.loading import keep_rows
 from longrange.training.noise import quiet
 from longrange.training.step_estimate import Link, OneDevice, step_on
 
+_OF_STEP = (*PLACE, "experiment", "precision", "gradient_bytes")
 _REPEATS = 50  # of a sum that is timed on its own
 _SHORT = 64  # steps of the sequences with which sums are only counted
-_PLACE = ("experiment", "device", "precision", "batch_size")  # of a row, besides its setting
+_PLACE = ("experiment", "device", "cpu", "precision", "batch_size")  # of a row, besides its setting
 
 
 def strong_scaling(
@@ -205,7 +207,7 @@ def _estimated(
     link = Link(bandwidth_gb_per_s * 1e9, latency_us * 1e-6)
     return [
         {
-            **{key: row[key] for key in ("experiment", "device", "threads", "precision", "gradient_bytes")},
+            **{key: row[key] for key in _OF_STEP},
             **{"batch_size": batch_size, "small_sums": count},
             **{"bandwidth_gb_per_s": bandwidth_gb_per_s, "latency_us": latency_us},
             **{key: round(value, 7) for key, value in step_on(n, one, link)._asdict().items()},

@@ -1,0 +1,113 @@
+"""What ran: the commit of the code, the versions of packages, and the machine."""
+
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longrange import __version__
+
+PLACE = ("device", "cpu", "threads", "commit", "date")  # of `where_measured`: what a row names besides its figures
+_HERE = Path(__file__).resolve().parent
+_COMMIT = re.compile(r"([0-9a-f]{7,40})(-dirty)?")  # as LONGRANGE_COMMIT names it
+_PACKAGES = ("longrange", "torch", "pytorch-lightning", "hydra-core", "numpy", "numba")
+
+
+def where_measured(device: torch.device) -> dict[str, Any]:
+    """What stands beside a measurement: versions, device, threads, the commit of the code, and the day."""
+    return {
+        "longrange": __version__,
+        "torch": str(torch.__version__),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": cpu_model(),
+        "threads": torch.get_num_threads(),
+        "commit": code_commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that results depend on; torch's says what it was built for, e.g. "2.13.0+cpu"."""
+    installed = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, memory in bytes, and the GPU if there is one."""
+    return {
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name and family, as the system gives them, and the widest vectors that torch uses on it.
+
+    Clouds call several generations by one name, and may withhold instructions: "AMD EPYC family 25, AVX2".
+    """
+    return f"{_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _name() -> str:
+    name, family = _told("model name"), _told("cpu family")
+    return (f"{name} family {family}" if family else name) or platform.processor() or platform.machine()
+
+
+def _told(key: str) -> str:
+    """What Linux says about the first core; nothing where it says nothing."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """The commit that the running code came from, and whether files differ from it; None where that is not known.
+
+    Code that was copied without its repository takes the word of LONGRANGE_COMMIT, a commit or `<commit>-dirty`.
+    """
+    commit = _git("-C", str(_HERE), "rev-parse", "HEAD")
+    if commit is not None:
+        return {"commit": commit, "dirty": bool(_git("-C", str(_HERE), "status", "--porcelain"))}
+    told = _COMMIT.fullmatch(os.environ.get("LONGRANGE_COMMIT", ""))
+    return {"commit": told[1], "dirty": told[2] is not None} if told else {"commit": None, "dirty": None}
+
+
+def commit() -> str:
+    """The same in one word, e.g. "3f2a...-dirty"; "unknown" where it is not known."""
+    state = git_state()
+    return f"{state['commit'] or 'unknown'}{'-dirty' if state['dirty'] else ''}"
+
+
+def code_commit() -> str:
+    """As `commit_of`, of what runs here; of code without a repository what `git_state` knows."""
+    found = commit_of(_HERE.parents[1], "src", "configs")
+    return commit() if found == "unknown" else found
+
+
+def commit_of(checkout: Path, *folders: str) -> str:
+    """The first digits of a checkout's commit, and whether files in some of its folders differ from it.
+
+    Args:
+        checkout: its root.
+        folders: those that hold what was run; results that are written beside them change nothing.
+    Returns:
+        E.g. "3f2a1b4c5d6e-dirty"; "unknown" where the root is no repository, as an unpacked archive is not.
+    """
+    root = f"--git-dir={checkout / '.git'}", f"--work-tree={checkout}", "-C", str(checkout)
+    head, changes = _git(*root, "rev-parse", "--short=12", "HEAD"), _git(*root, "status", "--porcelain", "--", *folders)
+    return "unknown" if head is None else f"{head}{'-dirty' if changes else ''}"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

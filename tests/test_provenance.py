@@ -1,0 +1,62 @@
+"""What ran: commits, their state, and what stands beside a measurement."""
+
+import re
+import subprocess
+
+import torch
+
+from longrange import provenance
+from longrange.provenance import PLACE, commit_of, where_measured
+
+
+def test_the_commit_and_its_state_are_found(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    monkeypatch.setattr(provenance, "_HERE", package)
+    assert provenance.git_state() == {"commit": None, "dirty": None}
+    for told, dirty in (("0123abc", False), ("0123abc-dirty", True)):
+        monkeypatch.setenv("LONGRANGE_COMMIT", told)
+        assert provenance.git_state() == {"commit": "0123abc", "dirty": dirty}
+    monkeypatch.setenv("LONGRANGE_COMMIT", "the newest")
+    assert provenance.git_state() == {"commit": None, "dirty": None}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    state = provenance.git_state()
+    assert len(state["commit"]) == 40
+    assert state["dirty"] is False
+    (package / "new.py").touch()
+    assert provenance.git_state() == {"commit": state["commit"], "dirty": True}
+
+
+def test_a_checkout_has_a_commit_and_what_differs_from_it(tmp_path):
+    assert commit_of(tmp_path, "code") == "unknown"
+    for folder in ("code", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text("one\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    clean = commit_of(tmp_path, "code")
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "elsewhere" / "file").write_text("two\n")
+    assert commit_of(tmp_path, "code") == clean
+    (tmp_path / "code" / "file").write_text("two\n")
+    assert commit_of(tmp_path, "code") == f"{clean}-dirty"
+
+
+def test_code_without_a_repository_is_what_it_is_told_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_HERE", tmp_path / "src" / "longrange")
+    (tmp_path / "src" / "longrange").mkdir(parents=True)
+    monkeypatch.setenv("LONGRANGE_COMMIT", "0123abc")
+    assert where_measured(torch.device("cpu"))["commit"] == "0123abc"
+    monkeypatch.delenv("LONGRANGE_COMMIT")
+    assert where_measured(torch.device("cpu"))["commit"] == "unknown"
+
+
+def test_a_measurement_names_machine_code_and_day():
+    where = where_measured(torch.device("cpu"))
+    assert set(PLACE) <= set(where)
+    assert where["device"] == "cpu"
+    assert re.fullmatch("unknown|[0-9a-f]{7,40}(-dirty)?", where["commit"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", where["date"])
