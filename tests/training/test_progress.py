@@ -63,3 +63,22 @@ def test_bar_shows_speed_and_estimate(monkeypatch, capsys, tmp_path):
     assert "Epoch 1/2" in shown
     for part in ("samples/s", "run ends in", "val/accuracy", "loss"):
         assert part in shown
+
+
+def test_a_long_epoch_says_how_far_it_is(monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr(module, "_PAUSE", -1.0)
+    caplog.set_level("INFO")
+    train(toy_config(tmp_path))
+    told = [record.getMessage() for record in caplog.records if record.name == module.__name__]
+    steps = [line for line in told if "step 2/" in line]
+    assert len(steps) == 2
+    for part in ("epoch 1/2  step 2/", "loss ", "samples/s", "run ends in"):
+        assert part in steps[0]
+
+
+def test_a_short_epoch_is_one_line(caplog, tmp_path):
+    caplog.set_level("INFO")
+    train(toy_config(tmp_path))
+    told = [record.getMessage() for record in caplog.records if record.name == module.__name__]
+    assert [line.partition("  ")[0] for line in told] == ["epoch 1/2", "epoch 2/2"]
+    assert all("val/accuracy" in line for line in told)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import rich.progress
 
 from longrange.data.lines import lines
+from longrange.data.progress import tracked
 from longrange.data.reasons import reason
 from longrange.errors import DataError
 
@@ -117,7 +117,7 @@ def read_tables(paths: Sequence[Path], target: str) -> Windows:
     Raises:
         DataError: a file is missing, damaged or short, or lacks a column.
     """
-    parts = [_recording(path, target) for path in rich.progress.track(paths, description="reading recordings")]
+    parts = [_recording(path, target) for path in tracked(paths, "reading recordings")]
     inputs, targets, patients = zip(*parts, strict=True)
     return Windows(np.concatenate(inputs), np.concatenate(targets), np.repeat(patients, len(_STARTS)))
 

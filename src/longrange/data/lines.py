@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import rich.progress
-
+from longrange.data.progress import opened
 from longrange.errors import DataError
 
 
@@ -20,7 +19,7 @@ def lines(path: Path, what: str, longest: int) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     try:
-        with rich.progress.open(path, "rb", description=what) as file:
+        with opened(path, what) as file:
             while line := file.readline(longest + 1):
                 number += 1
                 if len(line) > longest:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import rich.progress
 
 from longrange.data.cache import Sequences
 from longrange.data.generate.expressions import HEADER, SYMBOLS, answers
+from longrange.data.progress import opened
 from longrange.errors import DataError
 
 # Frozen: trained models depend on these ids.
@@ -61,7 +61,7 @@ def read_tsv(path: Path, max_length: int) -> Sequences:
             computed anew.
     """
     try:
-        with rich.progress.open(path, "rb", description=f"encoding {path.name}") as file:
+        with opened(path, f"encoding {path.name}") as file:
             _check_header(path, file.readline())
             parts = [_encode(path, line, block, max_length) for line, block in _blocks_of_lines(file)]
     except OSError as error:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from rich.progress import track
 
+from longrange.data.progress import tracked
 from longrange.data.reasons import reason
 from longrange.errors import DataError
 
@@ -150,7 +150,7 @@ def read_clip(path: Path) -> np.ndarray:
 def _blocks(folder: Path, names: Sequence[str], what: str) -> Iterator[list[np.ndarray]]:
     began = perf_counter()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in track(range(0, len(names), _BLOCK), description=what):
+        for start in tracked(range(0, len(names), _BLOCK), what):
             yield list(pool.map(read_clip, (folder / name for name in names[start : start + _BLOCK])))
     log.info("%s: %d clips, %.0f per second", what, len(names), len(names) / (perf_counter() - began))
 

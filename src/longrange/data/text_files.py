@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import rich.progress
 
 from longrange.data.archive_members import members
-from longrange.data.progress import readable
+from longrange.data.progress import readable, tracked
 from longrange.data.reasons import reason
 from longrange.errors import DataError
 
@@ -85,7 +84,7 @@ _Row = tuple[str, int, str, bytes]
 
 
 def _folder_rows(folders: list[Path]) -> Iterator[_Row]:
-    for folder in rich.progress.track(folders, description="reading reviews"):
+    for folder in tracked(folders, "reading reviews"):
         try:
             for file in sorted(folder.glob("*.txt")):
                 _check_length(file.stat().st_size, str(file))

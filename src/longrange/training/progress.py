@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, one line per epoch elsewhere."""
+"""How far a training is: a bar on a terminal, elsewhere a line at the end of an epoch, and one a minute within it."""
 
 import logging
 from datetime import timedelta
@@ -11,6 +11,7 @@ from rich.console import Console
 from longrange.training.callbacks import Throughput
 
 log = logging.getLogger(__name__)
+_PAUSE = 60.0  # seconds between lines within an epoch
 
 
 class RunClock:
@@ -82,7 +83,7 @@ class RunProgressBar(RichProgressBar):
 
 
 class EpochLog(ProgressBar):
-    """One log line per epoch, for files and pipes.
+    """A log line at the end of an epoch and one a minute within it, for files and pipes.
 
     Args:
         stage: as for `RunProgressBar`.
@@ -99,25 +100,32 @@ class EpochLog(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._clock.start(trainer)
+        self._said = perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
-        """Let the clock know of a step."""
+        """Let the clock know of a step; log it if the last line is old."""
         self._clock.step(trainer)
+        if perf_counter() - self._said > _PAUSE:
+            self._say(
+                trainer, f"step {batch_idx + 1}/{trainer.num_training_batches}  loss {outputs['loss'].item():.4f}"
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the line."""
+        metrics, val_metric = trainer.callback_metrics, f"val/{pl_module.metric}"
+        self._say(trainer, f"train/loss {metrics['train/loss']:.4f}  {val_metric} {metrics[val_metric]:.4f}")
+
+    def _say(self, trainer: pl.Trainer, figures: str) -> None:
+        self._said = perf_counter()
         if self._enabled:
-            metrics, val_metric = trainer.callback_metrics, f"val/{pl_module.metric}"
             log.info(
-                f"{_title(self._stage)} {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-                f"train/loss {metrics['train/loss']:.4f}  "
-                f"{val_metric} {metrics[val_metric]:.4f}  {samples_per_s(trainer):.0f} samples/s  "
-                f"{self._stage or 'run'} ends in {self._clock.left(trainer)}"
+                f"{_title(self._stage)} {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}  "
+                f"{samples_per_s(trainer):.0f} samples/s  {self._stage or 'run'} ends in {self._clock.left(trainer)}"
             )
 
 
 def progress(stage: str | None = None) -> ProgressBar:
-    """A bar where there is a terminal, else a log line per epoch; of the run, or of a stage of it."""
+    """A bar where there is a terminal, else log lines; of the run, or of a stage of it."""
     return RunProgressBar(stage) if Console().is_terminal else EpochLog(stage)
 
 

@@ -17,11 +17,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from rich.progress import Progress
 
 from longrange.data.generate.pathfinder_snakes import Scene, draw_many
 from longrange.data.generate.pathfinder_tables import SETTINGS, Setting, Tables, build_tables, disc_picture, frame_width
-from longrange.data.progress import progress_bar
+from longrange.data.progress import Bar, progress_bar
 from longrange.errors import ConfigError
 
 LEVELS = {"easy": 6, "intermediate": 9, "hard": 14}  # paddles of a long snake
@@ -144,7 +143,7 @@ def draw_all(recipe: Recipe, seed: int, workers: int | None = None) -> Iterator[
             pool.shutdown(cancel_futures=True)
 
 
-def _next(ahead: deque, progress: Progress, task) -> tuple[int, Drawn]:
+def _next(ahead: deque, progress: Bar, task) -> tuple[int, Drawn]:
     begin, future = ahead.popleft()
     drawn = future.result()
     progress.advance(task, len(drawn.labels))
