@@ -17,10 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from longrange.data.progress import progress_bar
 from longrange.layers import LSSL, SequenceLayer
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
@@ -67,9 +66,8 @@ def scaling(
 
 
 def _measured(jobs: list[tuple]) -> list[dict[str, Any]]:
-    columns = [*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn()]
     rows = []
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=len(jobs))
         for job in jobs:
             progress.update(task, description=f"{job[0]} L {job[3]} N {job[4]}")
