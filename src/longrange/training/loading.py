@@ -67,7 +67,7 @@ def keep_rows(path: Path, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -
         keys: columns that tell one row from another.
     """
     old = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-    places = {tuple("" if row[key] is None else str(row[key]) for key in keys): row for row in [*old, *rows]}
+    places = {tuple("" if row.get(key) is None else str(row[key]) for key in keys): row for row in [*old, *rows]}
     text = io.StringIO()
     table = csv.DictWriter(text, rows[0], lineterminator="\n")
     table.writeheader()
