@@ -154,4 +154,6 @@ def test_mistakes_are_named(tmp_path):
     page.write_text("<!-- loading -->\nold\n<!-- /loading -->\n")
     with pytest.raises(DataError, match=r"none\.md: cannot be read"):
         renew(compose("benchmark", []), pages=[str(page), str(tmp_path / "none.md")], results=str(tmp_path))
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        renew(compose("benchmark", []), pages=[str(page)], results=str(tmp_path / "nowhere"))
     assert "old" in page.read_text()

@@ -25,8 +25,10 @@ def renew(cfg: DictConfig, *, pages: Sequence[str], results: str) -> dict[str, A
     Returns:
         The pages, and the tables that have nothing to show yet.
     Raises:
-        DataError: a page cannot be read, or has a table that is not known.
+        DataError: there is no such folder, a page cannot be read, or it has a table that is not known.
     """
+    if not Path(results).is_dir():
+        raise DataError(f"{results}: no such folder, so the pages stay as they are; give benchmark.results=<folder>")
     tables = made_tables(Path(results))
     texts = {page: filled(_read(page), tables, page) for page in pages}
     for page, text in texts.items():
