@@ -2,16 +2,23 @@
 
 import logging
 import sys
-from typing import TextIO
+from typing import Literal, TextIO
 
 
 class ConsoleHandler(logging.StreamHandler):
-    """Writes to what `sys.stdout` is at the time: a progress bar takes its place, and puts lines above itself."""
+    """Writes to what `sys.stdout` or `sys.stderr` is at the time.
 
-    def __init__(self):
+    A progress bar takes the place of both, and puts lines above itself.
+
+    Args:
+        stream: which of the two.
+    """
+
+    def __init__(self, stream: Literal["stdout", "stderr"]):
         logging.Handler.__init__(self)
+        self._where = stream
 
     @property
     def stream(self) -> TextIO:
-        """Standard output, or the progress bar's."""
-        return sys.stdout
+        """Standard output, standard error, or the progress bar's."""
+        return getattr(sys, self._where)
