@@ -13,7 +13,7 @@ from longrange.kernels.linear import _images, _suits_convolution, _suits_transpo
 @pytest.fixture(autouse=True, params=["amd", "other"])
 def cpu(request, monkeypatch):
     """Which processor the kernel takes this one for."""
-    monkeypatch.setattr(sys.modules[linear.__module__], "_is_amd", lambda: request.param == "amd")
+    monkeypatch.setattr(sys.modules[linear.__module__], "is_amd", lambda: request.param == "amd")
     return request.param
 
 

@@ -7,7 +7,7 @@ from longrange.kernels.diagonal_system import diagonal_system
 from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.linear import linear
-from longrange.kernels.mimo_scan import few_states_are_faster, mimo_scan
+from longrange.kernels.mimo_scan import mimo_scan, one_kernel_is_faster
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.parts import parts
 from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu, scaled_fork
@@ -24,13 +24,13 @@ __all__ = [
     "diagonal_system",
     "dplr_transform",
     "feature_scan",
-    "few_states_are_faster",
     "gated",
     "gelu",
     "gelu_fork",
     "glu",
     "linear",
     "mimo_scan",
+    "one_kernel_is_faster",
     "parts",
     "scaled_fork",
     "scan_is_faster",

@@ -55,9 +55,10 @@ def _suits_transposed(weight: Tensor) -> bool:
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
     float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     large = x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 8
-    return float32 and large and _is_amd() and backend.resolve(x.device) == "cpu"
+    return float32 and large and is_amd() and backend.resolve(x.device) == "cpu"
 
 
 @cache
-def _is_amd() -> bool:
+def is_amd() -> bool:
+    """Whether the CPU is one of AMD's."""
     return get_host_cpu_name().startswith("znver")

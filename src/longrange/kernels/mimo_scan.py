@@ -1,7 +1,8 @@
 """A diagonal system with several inputs and outputs, run from inputs to outputs at once.
 
-Where its states are few, the products with B_bar and C are narrow: what they read and write costs more than their
-arithmetic, and the states of a few steps fit in a cache. Source: S5 (arXiv 2208.04933), section 3.
+Products with B_bar and C around a scan write states and read them again; where these matrices fit in a cache, some
+steps at a time can pass through both without their states ever reaching memory. Source: S5 (arXiv 2208.04933),
+section 3.
 """
 
 import torch
@@ -10,15 +11,23 @@ from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, mimo_scan_cpu
 from longrange.kernels.lanes import LANES
+from longrange.kernels.linear import is_amd
 from longrange.kernels.scan_reference import diagonal_scan_reference
 
-_WIDEST = 32  # parts of states
+_NARROW = 32  # parts of states: products so narrow are fast in no library
+_LARGEST = 1 << 17  # numbers in B_bar
 
 
-def few_states_are_faster(A_bar: Tensor, u: Tensor) -> bool:
-    """Whether `mimo_scan` is faster than two products around a scan, where u is and of what sizes the system has."""
-    widths = u.shape[-1], 2 * A_bar.shape[-1]
-    suits = not any(width % LANES for width in widths) and widths[1] <= _WIDEST
+def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
+    """Whether `mimo_scan` is faster than two products around a scan, where u is and of what sizes the system has.
+
+    Of wide systems not under autocast, where a library multiplies in half precision, and on AMD's CPUs alone: on others
+    nobody has measured it, and there are libraries made for them.
+    """
+    features, parts = u.shape[-1], 2 * A_bar.shape[-1]
+    may_be_wide = is_amd() and not torch.is_autocast_enabled("cpu")
+    fits = parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
+    suits = fits and not features % LANES and not parts % LANES
     return suits and u.dtype == A_bar.dtype and backend.resolve(u.device) == "cpu"
 
 
@@ -35,7 +44,7 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
     Returns:
         (B, L, H).
     """
-    if few_states_are_faster(A_bar, u):
+    if one_kernel_is_faster(A_bar, u):
         return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional)
     return mimo_scan_reference(A_bar, B_bar, C, D, u, bidirectional)
 
@@ -51,8 +60,8 @@ def mimo_scan_reference(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: T
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, A_bar, B_bar, C, D, u, bidirectional):
-        y, *states = mimo_scan_cpu.scan_forward(A_bar, B_bar, C, D, u, bidirectional)
-        ctx.save_for_backward(A_bar, B_bar, C, D, u, *states)
+        y, *kept = mimo_scan_cpu.scan_forward(A_bar, B_bar, C, D, u, bidirectional)
+        ctx.save_for_backward(A_bar, B_bar, C, D, u, *kept)
         return y
 
     @staticmethod

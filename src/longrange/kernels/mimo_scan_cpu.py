@@ -1,9 +1,10 @@
-"""A diagonal system of few states, from inputs to outputs, in Numba on the CPU.
+"""A diagonal system from inputs to outputs, in Numba on the CPU.
 
-A task is a segment of one sequence. Tasks first run through their segments from a state of zero; the states that
-segments hand to one another follow from where each of these walks ends, and with them the segments are run through
-again, now for outputs. Products are taken for a tile of steps at a time, whose rows stay in the first-level cache. The
-backward pass goes the same way. Sums are those of a segment, so they do not depend on the number of threads.
+Sequences are cut into segments. Each is first run through from a state of zero, and its last state alone is kept; the
+states that segments hand to one another follow from these, and with them the segments are run through again, now for
+outputs. States are never kept: inputs of the recurrence and handed states say what they are, and walking again costs
+little beside the products. The backward pass goes the same way. A task is a number of segments, and sums are those of
+a task: they do not depend on the number of threads.
 """
 
 import math
@@ -13,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import arrays, embedded, parallel, part
+from longrange.kernels.lanes import LANES
+from longrange.kernels.numba_tools import arrays, embedded, inline, parallel, part
 from longrange.kernels.operations import tell_products
 from longrange.kernels.products_cpu import add_matrix_product
-from longrange.kernels.scan_cpu import HALF, drain, walk, walk_back
+from longrange.kernels.scan_cpu import HALF, WIDE, drain, walk, walk_back
 
-_SEGMENT = 512  # steps
-_TILE = 64
+_SEGMENT = 256  # steps
+_LEAST, _MOST = 4, 16  # segments of a task
 
 
 def scan_forward(
@@ -28,80 +30,111 @@ def scan_forward(
     """As `mimo_scan_reference`, without gradients.
 
     Returns:
-        Outputs, (B, L, H); and for the backward pass the states, (B, L, directions, 2, p), and those that are handed to
-        each segment, (B, segments, directions, 2, p).
+        Outputs, (B, L, H); and for the backward pass B u, (B, L, 1, 2, p), and the states that are handed to each
+        segment, (B, segments, directions, 2, p).
     """
     batch, length, _ = u.shape
-    each = 1 + bidirectional, *A_bar.shape
-    Bu, x = u.new_empty(batch, length, *A_bar.shape), u.new_empty(batch, length, *each)
-    handed, y = u.new_zeros(batch, -(-length // _SEGMENT), *each), u.new_empty(u.shape)
-    tell_products(_operations(u, x), u.dtype)
-    _forward(*arrays(A_bar, B_bar.T, C.T, D, u, Bu, handed, x, y))
-    return y, x, handed
+    Bu, y = u.new_empty(batch, length, 1, *A_bar.shape), u.new_empty(u.shape)
+    handed = u.new_zeros(batch, -(-length // _SEGMENT), 1 + bidirectional, *A_bar.shape)
+    tell_products(_operations(u, handed), u.dtype)
+    _forward(_share(handed), *arrays(A_bar, B_bar.T, C.T, D, u, Bu, handed, y))
+    return y, Bu, handed
 
 
 def scan_backward(
-    A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, x: Tensor, handed: Tensor, grad_y: Tensor
+    A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, Bu: Tensor, handed: Tensor, grad_y: Tensor
 ) -> tuple[Tensor, ...]:
     """Gradients of A_bar, B_bar, C, D and u from those of the outputs."""
-    grad_x, grad_Bu, grad_u = torch.empty_like(x), u.new_empty(*u.shape[:2], *A_bar.shape), u.new_empty(u.shape)
-    adjoint, segments = torch.zeros_like(handed), handed.shape[:2].numel()
-    totals = [u.new_zeros(segments, *t.shape) for t in (A_bar, B_bar, C.T, D)]
-    tell_products(2 * _operations(u, x), u.dtype)
-    _backward(*arrays(A_bar, B_bar, C, D, u, x, handed, grad_y, grad_x, grad_Bu, adjoint, *totals, grad_u))
+    grad_x, grad_u = u.new_empty(*u.shape[:2], *handed.shape[2:]), u.new_empty(u.shape)
+    conjugate, adjoint = A_bar * A_bar.new_tensor([[1], [-1]]), torch.zeros_like(handed)
+    share = _share(handed)
+    tasks = -(-handed.shape[:2].numel() // share)
+    totals = [u.new_empty(tasks, *t.shape) for t in (A_bar, B_bar, C.T, D)]
+    tell_products(2 * _operations(u, handed), u.dtype)
+    _backward(share, *arrays(A_bar, conjugate, B_bar, C, D, u, Bu, handed, grad_y, grad_x, adjoint, *totals, grad_u))
     grad_A, grad_B, grad_C, grad_D = (t.sum(0) for t in totals)
     return grad_A, grad_B, grad_C.T, grad_D, grad_u
 
 
-def _operations(u: Tensor, x: Tensor) -> int:
+def _operations(u: Tensor, states: Tensor) -> int:
     """Of B u and of C x, for all directions."""
-    directions, *parts = x.shape[2:]
+    directions, *parts = states.shape[2:]
     return 2 * u.numel() * (1 + directions) * math.prod(parts)
 
 
+def _share(states: Tensor) -> int:
+    """Segments of a task: enough to make its sums cheap beside its products, few enough to make many tasks."""
+    return min(max(states.shape[:2].numel() // 16, _LEAST), _MOST)
+
+
 @embedded
-def _segment(task, segments):
-    """The sequence of a task, which of its segments, and the steps of that."""
-    s = task % segments
-    return task // segments, s, slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+def _segments(task, share, states):
+    """Of a task: the first one and the one behind the last, counted over all sequences."""
+    first = task * share
+    return first, min(first + share, states.shape[0] * states.shape[1])
+
+
+@embedded
+def _segment(k, states):
+    """The sequence of a segment, which of its segments it is, and its steps."""
+    s = k % states.shape[1]
+    return k // states.shape[1], s, slice(s * _SEGMENT, (s + 1) * _SEGMENT)
+
+
+@inline
+def _over_states(function, size, arguments):
+    """Calls `function` for all states of a row, a multiple of 8, by registers."""
+    low = size // LANES * LANES
+    if low:
+        function(WIDE, 0, low, *arguments)
+    if low < size:
+        function(HALF, low, size, *arguments)
+
+
+@inline
+def _run(A, Bu, handed, x):
+    """The states of a segment in all directions, from those that it finds."""
+    for d in range(len(handed)):
+        _over_states(walk, A.shape[1], (A, Bu, handed[d], x, d))
 
 
 @parallel
-def _forward(A, B, C, D, u, Bu, handed, x, y):
-    segments = handed.shape[1]
-    for task in numba.prange(len(u) * segments):
-        i, s, steps = _segment(np.int64(task), segments)
-        _enter(A, B, u[i, steps], Bu[i, steps], x[i, steps], handed[i, s])
+def _forward(share, A, B, C, D, u, Bu, handed, y):
+    tasks = (len(u) * handed.shape[1] + share - 1) // share
+    for task in numba.prange(tasks):
+        _enter(np.int64(task), share, A, B, u, Bu, handed)
     for i in numba.prange(len(u)):
-        _hand_on(A, handed[i], x.shape[1], False)
-    for task in numba.prange(len(u) * segments):
-        i, s, steps = _segment(np.int64(task), segments)
-        _answer(A, C, D, u[i, steps], Bu[i, steps], x[i, steps], handed[i, s], y[i, steps])
+        _hand_on(A, handed[i], u.shape[1], False)
+    for task in numba.prange(tasks):
+        _answer(np.int64(task), share, A, C, D, u, Bu, handed, y)
 
 
 @part
-def _enter(A, B, u, Bu, x, state):
-    """B u of a segment; and the state that it leaves behind in each direction, if it finds zeros."""
-    rows = Bu.reshape(len(u), -1)
-    for low in range(0, len(u), _TILE):
-        tile = slice(low, low + _TILE)
-        rows[tile] = 0
-        add_matrix_product(u[tile], B, rows[tile])
-    for d in range(len(state)):
-        walk(HALF, 0, A.shape[1], A, Bu, state[d], x, d)
-        state[d] = x[-1 if d == 0 else 0, d]
+def _enter(task, share, A, B, u, Bu, states):
+    """B u; and the state that each segment leaves behind in each direction, if it finds zeros."""
+    first, last = _segments(task, share, states)
+    for k in range(first, last):
+        i, s, steps = _segment(k, states)
+        inputs = Bu[i, steps]
+        rows = inputs.reshape(len(inputs), -1)
+        rows[:] = 0
+        add_matrix_product(u[i, steps], B, rows)
+        for d in range(states.shape[2]):
+            _over_states(drain, A.shape[1], (A, inputs, states[i, s, d], 0, d == 0))
 
 
 @part
-def _answer(A, C, D, u, Bu, x, state, y):
-    """States and outputs of a segment, from the state that it finds in each direction."""
-    for d in range(len(state)):
-        walk(HALF, 0, A.shape[1], A, Bu, state[d], x, d)
-    rows = x.reshape(len(x), -1)
-    for low in range(0, len(u), _TILE):
-        tile = slice(low, low + _TILE)
-        _scale(D, u[tile], y[tile])
-        add_matrix_product(rows[tile], C, y[tile])
+def _answer(task, share, A, C, D, u, Bu, handed, y):
+    """Outputs."""
+    memory = np.empty((_SEGMENT, *handed.shape[2:]), u.dtype)
+    first, last = _segments(task, share, handed)
+    for k in range(first, last):
+        i, s, steps = _segment(k, handed)
+        out = y[i, steps]
+        x = memory[: len(out)]
+        _run(A, Bu[i, steps], handed[i, s], x)
+        _scale(D, u[i, steps], out)
+        add_matrix_product(x.reshape(len(x), -1), C, out)
 
 
 @embedded
@@ -116,15 +149,16 @@ def _scale(D, u, y):
 def _hand_on(A, states, length, mirrored):
     """From what each segment leaves behind, if it finds zeros, to what it finds; mirrored: for the adjoint."""
     segments, directions, _, size = states.shape
-    for d in range(directions):
-        ascending = (d == 0) != mirrored
-        for n in range(size):
-            pole, state = complex(A[0, n], -A[1, n] if mirrored else A[1, n]), 0j
+    for n in range(size):
+        pole = complex(np.float64(A[0, n]), np.float64(A[1, n]))
+        whole, rest = _power(pole, _SEGMENT), _power(pole, length - (segments - 1) * _SEGMENT)
+        for d in range(directions):
+            ascending, state = (d == 0) != mirrored, 0j
             for k in range(segments):
                 s = k if ascending else segments - 1 - k
                 left = complex(states[s, d, 0, n], states[s, d, 1, n])
                 states[s, d, 0, n], states[s, d, 1, n] = state.real, state.imag
-                state = _power(pole, min(_SEGMENT, length - s * _SEGMENT)) * state + left
+                state = (rest if s == segments - 1 else whole) * state + left
 
 
 @embedded
@@ -140,45 +174,56 @@ def _power(base, exponent):
 
 
 @parallel
-def _backward(A, B, C, D, u, x, handed, grad_y, grad_x, grad_Bu, adjoint, grad_A, grad_B, grad_C, grad_D, grad_u):
-    segments = handed.shape[1]
-    for task in numba.prange(len(u) * segments):
-        i, s, steps = _segment(np.int64(task), segments)
-        _enter_back(A, C, x[i, steps], grad_y[i, steps], grad_x[i, steps], adjoint[i, s], grad_C[task])
+def _backward(
+    share, A, conjugate, B, C, D, u, Bu, handed, grad_y, grad_x, adjoint, grad_A, grad_B, grad_C, grad_D, grad_u
+):
+    states = A, Bu, handed
+    for task in numba.prange(len(grad_C)):
+        _enter_back(np.int64(task), share, states, conjugate, C, grad_y, grad_x, adjoint, grad_C[task])
     for i in numba.prange(len(u)):
-        _hand_on(A, adjoint[i], x.shape[1], True)
-    for task in numba.prange(len(u) * segments):
-        i, s, steps = _segment(np.int64(task), segments)
-        walked = A, x[i, steps], handed[i, s], grad_x[i, steps], grad_Bu[i, steps], adjoint[i, s], grad_A[task]
-        walk_back(HALF, 0, A.shape[1], *walked)
-        _answer_back(
-            B, D, u[i, steps], grad_Bu[i, steps], grad_y[i, steps], grad_B[task], grad_D[task], grad_u[i, steps]
-        )
+        _hand_on(conjugate, adjoint[i], u.shape[1], True)
+    for task in numba.prange(len(grad_C)):
+        totals = grad_A[task], grad_B[task], grad_D[task]
+        _answer_back(np.int64(task), share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u)
 
 
 @part
-def _enter_back(A, C, x, grad_y, grad_x, adjoint, grad_C):
-    """Gradients of states as outputs alone read them, and of C; and the adjoint that a segment leaves behind."""
-    states, grads = x.reshape(len(x), -1), grad_x.reshape(len(x), -1)
-    for low in range(0, len(x), _TILE):
-        tile = slice(low, low + _TILE)
-        grads[tile] = 0
-        add_matrix_product(grad_y[tile], C, grads[tile])
-        add_matrix_product(states[tile].T, grad_y[tile], grad_C)
-    for d in range(len(adjoint)):
-        drain(HALF, 0, A.shape[1], A, grad_x, adjoint[d], d)
+def _enter_back(task, share, states, conjugate, C, grad_y, grad_x, adjoint, grad_C):
+    """Gradients of states as outputs alone read them, and of C; and the adjoint that each segment leaves behind."""
+    A, Bu, handed = states
+    memory = np.empty((_SEGMENT, *handed.shape[2:]), C.dtype)
+    grad_C[:] = 0
+    first, last = _segments(task, share, handed)
+    for k in range(first, last):
+        i, s, steps = _segment(k, handed)
+        g, grads = grad_y[i, steps], grad_x[i, steps]
+        x, rows = memory[: len(g)], grads.reshape(len(g), -1)
+        _run(A, Bu[i, steps], handed[i, s], x)
+        add_matrix_product(x.reshape(len(x), -1).T, g, grad_C)
+        rows[:] = 0
+        add_matrix_product(g, C, rows)
+        for d in range(adjoint.shape[2]):
+            _over_states(drain, A.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
 
 
 @part
-def _answer_back(B, D, u, grad_Bu, grad_y, grad_B, grad_D, grad_u):
-    """Gradients of inputs, B and D."""
-    grads = grad_Bu.reshape(len(u), -1)
-    for low in range(0, len(u), _TILE):
-        tile = slice(low, low + _TILE)
-        add_matrix_product(grads[tile].T, u[tile], grad_B)
-        _scale(D, grad_y[tile], grad_u[tile])
-        add_matrix_product(grads[tile], B, grad_u[tile])
-        _correlate(grad_y[tile], u[tile], grad_D)
+def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u):
+    """Gradients of inputs, A, B and D."""
+    (A, Bu, handed), (grad_A, grad_B, grad_D) = states, totals
+    memory, of_memory = np.empty((_SEGMENT, *handed.shape[2:]), u.dtype), np.empty((_SEGMENT, *A.shape), u.dtype)
+    grad_A[:], grad_B[:], grad_D[:] = 0, 0, 0
+    first, last = _segments(task, share, handed)
+    for k in range(first, last):
+        i, s, steps = _segment(k, handed)
+        g, inputs, out = grad_y[i, steps], u[i, steps], grad_u[i, steps]
+        x, grad_Bu = memory[: len(g)], of_memory[: len(g)]
+        _run(A, Bu[i, steps], handed[i, s], x)
+        _over_states(walk_back, A.shape[1], (A, x, handed[i, s], grad_x[i, steps], grad_Bu, adjoint[i, s], grad_A))
+        rows = grad_Bu.reshape(len(g), -1)
+        add_matrix_product(rows.T, inputs, grad_B)
+        _scale(D, g, out)
+        add_matrix_product(rows, B, out)
+        _correlate(g, inputs, grad_D)
 
 
 @embedded

@@ -15,8 +15,8 @@ from torch import Tensor
 from longrange.kernels.lanes import LANES, put, some_lanes
 from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
 
-_WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
-HALF, _4, _2, _1 = _WIDE[:8], _WIDE[:4], _WIDE[:2], _WIDE[:1]
+WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
+HALF, _4, _2, _1 = WIDE[:8], WIDE[:4], WIDE[:2], WIDE[:1]
 
 
 def scan_forward(A_bar: Tensor, Bu: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:
@@ -62,7 +62,7 @@ def over_registers(function, size, part, parts, arguments):
     """Calls `function` for the states of a part of a row: its whole registers, then the last states, if its own."""
     low, high = part * (size // LANES) // parts * LANES, (part + 1) * (size // LANES) // parts * LANES
     if low < high:
-        function(_WIDE, low, high, *arguments)
+        function(WIDE, low, high, *arguments)
     if part == parts - 1:
         low = size // LANES * LANES
         if size & 8:
@@ -168,14 +168,16 @@ def walk_back(axes, low, high, a, x, initial, grad_x, grad_b, adjoint, grad_a):
 
 
 @sequential
-def drain(axes, low, high, a, grad_x, s, d):
-    """The adjoint of one direction alone, as `walk_back` leaves it behind."""
-    length, directions, _, size = grad_x.shape
-    poles, grads, adjoint = a.reshape(-1), grad_x.reshape(-1), s.reshape(-1)
+def drain(axes, low, high, a, inputs, state, d, ascending):
+    """x = a x + input along one direction of one sequence, of which the last state alone is kept."""
+    length, directions, _, size = inputs.shape
+    poles, rows, x = a.reshape(-1), inputs.reshape(-1), state.reshape(-1)
     for k in range(length):
-        row = ((length - 1 - k if d == 0 else k) * directions + d) * 2 * size
+        row = ((k if ascending else length - 1 - k) * directions + d) * 2 * size
         for n in range(low, high, len(axes)):
-            _retreat(axes, poles, n, grads, row + n, adjoint, size)
+            re, im = _advance(axes, poles, n, x, n, rows, row + n, size)
+            put(x, n, re)
+            put(x, n + size, im)
 
 
 @inline

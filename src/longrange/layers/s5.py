@@ -15,9 +15,9 @@ from longrange.kernels import (
     add_scaled,
     diagonal_scan,
     diagonal_system,
-    few_states_are_faster,
     linear,
     mimo_scan,
+    one_kernel_is_faster,
     scaled_fork,
     zero_padding,
 )
@@ -143,7 +143,7 @@ class S5Recurrence(Recurrence):
 
     def outputs(self, u: Tensor, *, bidirectional: bool) -> Tensor:
         """Those of `run` from a state zero."""
-        if few_states_are_faster(self.A_bar, u):
+        if one_kernel_is_faster(self.A_bar, u):
             return mimo_scan(self.A_bar, self.B_bar, self.C, self.D, u, bidirectional=bidirectional)
         return self.run(u, None, bidirectional=bidirectional)[0]
 

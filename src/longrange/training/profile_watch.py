@@ -32,7 +32,7 @@ METHODS = {"forward": "", "fork": "", "kernel": "kernel", "scale": "dropout"}  #
 SHAPES_ONLY = {"scale"}  # methods that read no values of their arguments
 REST = "rest"
 # Of longrange.kernels, too small for a part of their own.
-_HELPERS = {"few_states_are_faster", "parts", "scan_is_faster", "valid_steps"}
+_HELPERS = {"one_kernel_is_faster", "parts", "scan_is_faster", "valid_steps"}
 _NO_NUMBER = 2**64 - 1  # of nodes that keep a parameter's gradient
 
 
