@@ -21,7 +21,8 @@ from longrange.kernels.products_cpu import add_matrix_product
 from longrange.kernels.scan_cpu import HALF, WIDE, drain, walk, walk_back
 
 _SEGMENT = 256  # steps
-_LEAST, _MOST = 4, 16  # segments of a task
+_LEAST, _MOST = 4, 16  # segments of a task: with fewer its sums would cost too much beside its products
+_TASKS = 64  # where there are segments for so many: as many as a large machine has cores
 
 
 def scan_forward(
@@ -63,8 +64,8 @@ def _operations(u: Tensor, states: Tensor) -> int:
 
 
 def _share(states: Tensor) -> int:
-    """Segments of a task: enough to make its sums cheap beside its products, few enough to make many tasks."""
-    return min(max(states.shape[:2].numel() // 16, _LEAST), _MOST)
+    """Segments of a task; the same on every machine, as they decide in what order sums are taken."""
+    return min(max(states.shape[:2].numel() // _TASKS, _LEAST), _MOST)
 
 
 @embedded
