@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,11 @@ def where_measured(device: torch.device) -> dict[str, Any]:
         "commit": code_commit(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def device_name(where: Mapping[str, Any]) -> str:
+    """The GPU, or the processor and how many threads of it, from what `where_measured` gives."""
+    return f"{where.get('cpu', 'cpu')}, {where['threads']} threads" if where["device"] == "cpu" else where["device"]
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Matrix products within a kernel, in Numba on the CPU: of matrices too narrow for a library's routines.
+"""Matrix products within a kernel, in Numba on the CPU: of matrices that lie in its caches anyhow.
 
 A block of sums stays in vector registers while its factors pass by: some rows of the one, some registers of the other.
 """

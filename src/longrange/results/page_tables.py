@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from longrange.provenance import device_name
 from longrange.results.scaling import growth_exponents
 
 NOTHING = "Not measured."
@@ -87,7 +88,7 @@ def _steps(profiles: Rows) -> str:
     head = ["experiment", "batch", "precision", "device", "step, ms", "floors, ms", "reached", "largest gap", "day"]
     rows = [
         [
-            *(_what(each), each["batch_size"], each["precision"], _device(each)),
+            *(_what(each), each["batch_size"], each["precision"], device_name(each)),
             *(_ms(each["step_s"]), _ms(each["floor_s"]), f"{each['reached']:.0%}", each["parts"][0]["part"]),
             each["date"],
         ]
@@ -103,8 +104,8 @@ def _parts(profile: dict[str, Any]) -> str:
         rows.append(_part(f"{len(others)} others", others))
     rows.append(_part("**step**", profile["parts"]))
     rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in profile["matrix_gflop_per_s"].items())
-    limits = f"{rates}, {profile['bandwidth_gb_per_s']:.1f} GB/s"
-    title = f"**{_what(profile)}**, batch {profile['batch_size']}, {profile['precision']}, {_device(profile)}: {limits}"
+    limits = f"{device_name(profile)}: {rates}, {profile['bandwidth_gb_per_s']:.1f} GB/s"
+    title = f"**{_what(profile)}**, batch {profile['batch_size']}, {profile['precision']}, {limits}"
     head = ["part", "forward, ms", "backward, ms", "floor, ms", "gap, ms", "reached", "GFLOP", "MiB at least"]
     return f"{title}\n\n{_grid(head, rows)}"
 
@@ -126,7 +127,7 @@ def _bf16(profiles: Rows) -> str:
         if each["precision"] == "bf16-mixed" and _place(each) in plain
     ]
     rows = [
-        [_what(half), half["batch_size"], _device(half), _ms(s), _ms(half["step_s"]), f"{s / half['step_s']:.2f}"]
+        [_what(half), half["batch_size"], device_name(half), _ms(s), _ms(half["step_s"]), f"{s / half['step_s']:.2f}"]
         for s, half in pairs
     ]
     return _grid(["experiment", "batch", "device", "float32, ms", "bf16, ms", "times as fast"], rows)
@@ -149,7 +150,7 @@ def _precision(trainings: Rows) -> str:
     head += ["splits as far", "within noise", "float32, ms", "bf16, ms"]
     body = [
         [
-            *(_what(each), each["batch_size"], _device(each), len(each["seeds"]), each["steps"]),
+            *(_what(each), each["batch_size"], device_name(each), len(each["seeds"]), each["steps"]),
             *(_shown(each[kind]["final_loss"], ".4f") for kind in ("float32", "bf16")),
             *(_shown(each[key], ".2g") for key in ("distance", "noise", "ratio")),
             *(f"{each['as_far']} of {each['splits']}", "yes" if each["within_noise"] else "no"),
@@ -185,7 +186,7 @@ def _processes(rows: Rows) -> str:
     head += ["gradients, MB", "their sum, ms", "small sums", "each, ms", "all sums, ms", *_WHEN]
     body = [
         [
-            *(_what(row), row["batch_size"], _device(row), row["processes"], _ms(row["step_s"])),
+            *(_what(row), row["batch_size"], device_name(row), row["processes"], _ms(row["step_s"])),
             *(row["speedup"], row["efficiency"], f"{int(row['gradient_bytes']) / 1e6:.2f}", _ms(row["gradient_s"], 2)),
             *(row["small_sums"], _ms(row["small_s"], 2), _ms(row["communication_s"], 2), row["commit"], row["date"]),
         ]
@@ -200,7 +201,7 @@ def _estimate(rows: Rows) -> str:
     times = ("compute_s", "gradient_s", "small_s")
     body = [
         [
-            *(_what(row), row["batch_size"], _device(row), row["devices"], row["examples"]),
+            *(_what(row), row["batch_size"], device_name(row), row["devices"], row["examples"]),
             *(_ms(row[key], 3) for key in times),
             *(_ms(row["step_s"]), f"{float(row['speedup']):.1f}", f"{float(row['efficiency']):.0%}"),
         ]
@@ -241,18 +242,12 @@ def _what(profile: dict[str, Any]) -> str:
     return profile["experiment"] or f"{profile['task']}/{profile['model']}"
 
 
-def _device(profile: dict[str, Any]) -> str:
-    if profile["device"] != "cpu":
-        return profile["device"]
-    return f"{profile.get('cpu', 'cpu')}, {profile['threads']} threads"
-
-
 def _where(row: dict[str, Any]) -> list[str]:
-    return [_device(row), row["commit"], row["date"]]
+    return [device_name(row), row["commit"], row["date"]]
 
 
 def _place(profile: dict[str, Any]) -> tuple:
-    return _what(profile), profile["batch_size"], _device(profile)
+    return _what(profile), profile["batch_size"], device_name(profile)
 
 
 def _ms(seconds: float | str, digits: int = 1) -> str:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
-from longrange.provenance import commit_of, hardware
+from longrange.provenance import commit_of, device_name, hardware
 from longrange.training.build import build
 from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
@@ -82,15 +82,15 @@ def peers(
             facts = _built(ours, OmegaConf.to_container(sized, resolve=True))
             taken = steps_in_turn(ours, theirs, warmup, rounds)
     row = {
-        **{"experiment": _experiment(cfg), "device": _device_name(facts), "precision": cfg.trainer.precision},
+        **{"experiment": _experiment(cfg), "device": device_name(facts), "precision": cfg.trainer.precision},
         **{"batch_size": data.batch_size, "length": data.spec.max_length},
         **figures(taken, data.batch_size),
         **{"ours_first_s": round(facts["first_s"], 2), "peer_first_s": round(peer_facts["first_s"], 2)},
         **{"ours_parameters": facts["n_parameters"], "peer_parameters": peer_facts["n_parameters"]},
         **{key: facts[key] for key in ("threads", "longrange", "commit", "versions", "date")},
         **{"rounds": rounds, "peer": peer.repository},
-        **{"peer_commit": commit_of(checkout, str(Path(peer.file).parent))},
-        **{"peer_versions": peer_facts["versions"]},
+        "peer_commit": commit_of(checkout, str(Path(peer.file).parent)),
+        "peer_versions": peer_facts["versions"],
     }
     keep_rows(Path(folder) / "rows.csv", [{key: row[key] for key in COLUMNS}], KEY)
     return row
@@ -191,10 +191,6 @@ def _built(process: Worker, order: dict[str, Any]) -> dict[str, Any]:
 
 def _experiment(cfg: DictConfig) -> str:
     return cfg.name.experiment or f"{cfg.name.task}/{cfg.name.model}"
-
-
-def _device_name(facts: dict[str, Any]) -> str:
-    return f"{facts['cpu']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"]
 
 
 def _say(line: str) -> None:

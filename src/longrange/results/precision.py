@@ -61,7 +61,7 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     first = runs["float32"][0]
     summary = {
         **where_run(cfg, first.device),
-        **{"precision": list(PRECISIONS.values())},
+        "precision": list(PRECISIONS.values()),
         **{"batch_size": first.batch_size, "steps": steps, "window": window, "seeds": list(seeds)},
         **{kind: _outcome(own, curves[kind]) for kind, own in runs.items()},
         **_compared(compare(curves["float32"], curves["bf16"])),
