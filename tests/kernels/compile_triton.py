@@ -10,11 +10,20 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from longrange.kernels import batch_norm_triton, cauchy_triton, pointwise_triton, scan_triton, vandermonde_triton
+from longrange.kernels import (
+    batch_norm_triton,
+    cauchy_triton,
+    diagonal_system_triton,
+    pointwise_triton,
+    scan_triton,
+    vandermonde_triton,
+)
 
 HOPPER = GPUTarget("cuda", 90, 32)
 POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
-MODULES = (scan_triton, cauchy_triton, vandermonde_triton, pointwise_triton, batch_norm_triton)
+MODULES = (
+    scan_triton, diagonal_system_triton, cauchy_triton, vandermonde_triton, pointwise_triton, batch_norm_triton
+)  # fmt: skip
 
 
 def is_multiple(value):
@@ -38,6 +47,12 @@ def scan(L, P, both):
     A_bar, Bu, initial = torch.zeros(2, P), torch.zeros(1, L, 2, P), torch.zeros(1, 1 + both, 2, P)
     x = scan_triton.scan_forward(A_bar, Bu, initial, both)
     scan_triton.scan_backward(A_bar, x, initial, x)
+
+
+def system(rule, p, H, directions, dtype):
+    vectors, B, C = torch.zeros(3, p, dtype=dtype), torch.zeros(p, H, 2, dtype=dtype), torch.zeros(H, directions * p, 2, dtype=dtype)
+    outputs = diagonal_system_triton.system_forward(rule, *vectors, B, C, 2.0)
+    diagonal_system_triton.system_backward(rule, *vectors, B, 2.0, *outputs)
 
 
 def products(sums, H, N, length):
@@ -66,15 +81,19 @@ def pointwise(x, skip, tied):
 
 def batch_norm(x):
     lengths, vector = torch.full((len(x),), x.shape[1]), torch.zeros(x.shape[-1])
-    mean, variance = batch_norm_triton.moments(x, lengths)
-    batch_norm_triton.affine(x, lengths, mean, variance, vector)
-    batch_norm_triton.sums(x, x, lengths, mean)
+    mean, variance, count = batch_norm_triton.moments(x, lengths)
+    batch_norm_triton.normalized(x, lengths, mean, variance, vector, vector, 1e-5)
+    sums = batch_norm_triton.sums(x, x, lengths, mean, variance, 1e-5)
     for skip in (None, x):
-        batch_norm_triton.combine(x, x, lengths, mean, vector, vector, vector, skip)
+        batch_norm_triton.combine(x, x, lengths, mean, variance, count, vector, 1e-5, sums, skip)
 
 
 GROUPS = {
     "scan": lambda: (scan(L=100, P=192, both=False), scan(L=1000, P=17, both=True)),
+    "system": lambda: (
+        system("zoh", p=192, H=512, directions=2, dtype=torch.float32),
+        system("bilinear", p=3, H=5, directions=1, dtype=torch.float64),
+    ),
     "products": lambda: (products(sums=4, H=8, N=32, length=1024), products(sums=1, H=3, N=1, length=17)),
     "pointwise": lambda: (
         pointwise(torch.zeros(2, 100, 160).bfloat16(), torch.zeros(2, 100, 160), tied=False),

@@ -1,4 +1,4 @@
-"""The matrices of a discretised diagonal system: the CPU version against plain torch, outputs and gradients."""
+"""The matrices of a discretised diagonal system: the fast versions against plain torch, outputs and gradients."""
 
 import pytest
 import torch
@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.kernels import diagonal_system
-from tests.backends import running
+from tests.backends import agree, each_device, interpreted, running
 
+each_fast = pytest.mark.parametrize("version", ["cpu", pytest.param("triton", marks=interpreted)])
 each_rule = pytest.mark.parametrize("rule", ["zoh", "bilinear"])
 
 
@@ -40,26 +41,50 @@ def test_cpu_equals_reference(rule, p, H, directions, gain, seed):
 
 
 @each_rule
-def test_gradcheck(rule):
-    assert torch.autograd.gradcheck(lambda *inputs: diagonal_system(rule, *inputs, 2.0), parameters(3, 4, 2, 0))
+@each_device
+@pytest.mark.parametrize(("p", "H", "directions"), [(1, 1, 1), (20, 5, 2), (7, 130, 1), (8, 64, 2)])
+def test_triton_equals_reference(rule, p, H, directions, device, dtype, tolerance):
+    def joined(*inputs):
+        return torch.cat([t.flatten() for t in diagonal_system(rule, *inputs, 2.0)])
+
+    inputs = [t.detach() for t in parameters(p, H, directions, seed=p)]
+    agree(joined, inputs, device, dtype, tolerance)
+
+
+@interpreted
+def test_triton_reads_tensors_in_any_memory_order():
+    inputs = parameters(5, 6, 2, 0)
+    strided = [t.detach().movedim(0, -1).contiguous().movedim(-1, 0).requires_grad_() for t in inputs]
+    results = outputs_and_gradients("triton", "zoh", strided, 2.0), outputs_and_gradients("triton", "zoh", inputs, 2.0)
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
 
 
 @each_rule
-def test_float32_is_near_float64_for_the_smallest_steps(rule):
+@each_fast
+def test_gradcheck(rule, version):
+    with running(version):
+        assert torch.autograd.gradcheck(lambda *inputs: diagonal_system(rule, *inputs, 2.0), parameters(3, 4, 2, 0))
+
+
+@each_rule
+@each_fast
+def test_float32_is_near_float64_for_the_smallest_steps(rule, version):
     """Where A_bar is near 1 and its difference from 1 would cancel."""
     inputs = parameters(30, 5, 2, 0, smallest=-20.0)
     single = [t.detach().float().requires_grad_() for t in inputs]
-    results = outputs_and_gradients("cpu", rule, single, 2.0), outputs_and_gradients("cpu", rule, inputs, 2.0)
+    results = [outputs_and_gradients(version, rule, precision, 2.0) for precision in (single, inputs)]
     for low, exact in zip(*results, strict=True):
         assert (low - exact).norm() < 1e-5 * exact.norm()
 
 
+@each_fast
 @pytest.mark.parametrize(("rule", "pole"), [("zoh", 0.0), ("bilinear", 2.0)])
-def test_a_pole_that_the_rule_excludes_spoils_its_own_state_alone(rule, pole):
+def test_a_pole_that_the_rule_excludes_spoils_its_own_state_alone(rule, pole, version):
     inputs = parameters(3, 4, 1, 0)
     with torch.no_grad():
         inputs[0][1], inputs[1][1], inputs[2][1] = pole, 0.0, 1.0
-    fast, slow = (outputs_and_gradients(backend, rule, inputs, 2.0) for backend in ("cpu", "reference"))
+    fast, slow = (outputs_and_gradients(backend, rule, inputs, 2.0) for backend in (version, "reference"))
     for one, other in zip(fast, slow, strict=True):
         others = other.isfinite()
         torch.testing.assert_close(one[others], other[others])

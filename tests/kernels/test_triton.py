@@ -119,9 +119,10 @@ def test_long_scan_on_a_gpu():
 
 COMPILED = {
     "scan": "scan_triton: _walk _backward",
+    "system": "diagonal_system_triton: _forward _backward",
     "products": "cauchy_triton: _forward _backward; vandermonde_triton: _powers _forward _backward",
     "pointwise": "pointwise_triton: _gelu _gelu_backward _gated _gated_backward _scaled_backward",
-    "batch_norm": "batch_norm_triton: _moments _merge _affine _add_up _combine",
+    "batch_norm": "batch_norm_triton: _moments _merge _normalize _add_up _combine",
 }
 
 

@@ -64,24 +64,20 @@ def batch_norm_reference(
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, lengths, weight, bias, eps, kernels):
-        count = lengths.sum().to(weight.dtype)
-        mean, variance, count = processes.merged_moments(*kernels.moments(x, lengths), count)
-        inverse = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(x, lengths, weight, mean, inverse, count)
+        mean, variance, count = processes.merged_moments(*kernels.moments(x, lengths))
+        ctx.save_for_backward(x, lengths, weight, mean, variance, count)
         ctx.mark_non_differentiable(mean, variance, count)
         ctx.set_materialize_grads(False)
-        ctx.kernels = kernels
-        return kernels.affine(x, lengths, mean, weight * inverse, bias), x, mean, variance, count
+        ctx.eps, ctx.kernels = eps, kernels
+        return kernels.normalized(x, lengths, mean, variance, weight, bias, eps), x, mean, variance, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y, grad_skip, *_):
         if grad_y is None:
             return grad_skip, None, None, None, None, None
-        x, lengths, weight, mean, inverse, count = ctx.saved_tensors
-        plain, product = ctx.kernels.sums(grad_y, x, lengths, mean)
-        every_plain, every_product = processes.total(torch.stack([plain, product]))
-        scale = weight * inverse
-        slope, shift = -scale * every_product * inverse.square() / count, -scale * every_plain / count
-        grad_x = ctx.kernels.combine(grad_y, x, lengths, mean, scale, slope, shift, grad_skip)
-        return grad_x, None, product * inverse, plain, None, None
+        x, lengths, weight, mean, variance, count = ctx.saved_tensors
+        own = ctx.kernels.sums(grad_y, x, lengths, mean, variance, ctx.eps)
+        every = processes.total(own)
+        grad_x = ctx.kernels.combine(grad_y, x, lengths, mean, variance, count, weight, ctx.eps, every, grad_skip)
+        return grad_x, None, own[1], own[0], None, None

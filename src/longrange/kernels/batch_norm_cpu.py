@@ -14,34 +14,45 @@ from longrange.kernels.numba_tools import arrays, inline, one_step, parallel
 _STEPS = 128  # per task: a block of them stays in the second-level cache
 
 
-def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the valid steps, (H,) each, of x, (B, L, H), with lengths (B,)."""
-    mean, variance = x.new_zeros(x.shape[2]), x.new_zeros(x.shape[2])
-    _moments(*arrays(x, lengths, mean, variance))
-    return mean, variance
+def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and biased variance over the valid steps, (H,) each, and their number, (), of x, (B, L, H)."""
+    mean, variance, count = x.new_zeros(x.shape[2]), x.new_zeros(x.shape[2]), x.new_empty(1)
+    _moments(*arrays(x, lengths, mean, variance, count))
+    return mean, variance, count.view(())
 
 
-def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """scale * (x - mean) + shift on the valid steps, zeros elsewhere; mean, scale and shift are (H,)."""
+def normalized(
+    x: Tensor, lengths: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> Tensor:
+    """weight * (x - mean) / sqrt(variance + eps) + bias on the valid steps, zeros elsewhere."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _affine(*arrays(x, lengths, mean, scale, shift, y))
+    _normalize(eps, *arrays(x, lengths, mean, variance, weight, bias, y))
     return y
 
 
-def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the valid steps of grad and of grad * (x - mean), (H,) each."""
-    plain, weighted = x.new_zeros(x.shape[2]), x.new_zeros(x.shape[2])
-    _sums(*arrays(grad, x, lengths, mean, plain, weighted))
-    return plain, weighted
+def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Gradients of the bias and of the weight, (2, H): sums over the valid steps."""
+    out = x.new_zeros(2, x.shape[2])
+    _sums(eps, *arrays(grad, x, lengths, mean, variance, out))
+    return out
 
 
 def combine(
-    grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None
+    grad: Tensor,
+    x: Tensor,
+    lengths: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    count: Tensor,
+    weight: Tensor,
+    eps: float,
+    sums: Tensor,
+    skip: Tensor | None,
 ) -> Tensor:
-    """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere, + skip; mean, a, b and c are (H,)."""
+    """The gradient in x by way of the valid steps, with `sums` over the whole batch, zeros elsewhere; + skip."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     addend = x.new_zeros(1, 1, x.shape[2]) if skip is None else one_step(skip)
-    _combine(*arrays(grad, x, lengths, mean, a, b, c, addend, out))
+    _combine(eps, *arrays(grad, x, lengths, mean, variance, count.view(1), weight, sums, addend, out))
     return out
 
 
@@ -52,17 +63,18 @@ def _blocks(L):
 
 
 @parallel
-def _moments(x, lengths, mean, variance):
+def _moments(x, lengths, mean, variance, count):
     """Moments of each task, merged by their shares."""
     blocks = _blocks(x.shape[1])
     parts, counts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype), np.zeros(len(x) * blocks, x.dtype)
     for task in numba.prange(len(counts)):
         i, start = task // blocks, (task % blocks) * _STEPS
-        count = min(start + _STEPS, lengths[i]) - start
-        if count > 0:
-            counts[task] = count
-            _moments_of(x[i, start : start + count], parts[task, 0], parts[task, 1])
-    shares = counts / counts.sum()
+        steps = min(start + _STEPS, lengths[i]) - start
+        if steps > 0:
+            counts[task] = steps
+            _moments_of(x[i, start : start + steps], parts[task, 0], parts[task, 1])
+    count[0] = counts.sum()
+    shares = counts / count[0]
     for task in range(len(shares)):
         for n in range(len(mean)):
             mean[n] += shares[task] * parts[task, 0, n]
@@ -87,8 +99,19 @@ def _moments_of(rows, mean, variance):
         variance[n] /= len(rows)
 
 
+@inline
+def _inverse_deviations(variance, eps):
+    out = np.empty_like(variance)
+    for n in range(len(out)):
+        out[n] = 1 / np.sqrt(variance[n] + variance.dtype.type(eps))
+    return out
+
+
 @parallel
-def _affine(x, lengths, mean, scale, shift, y):
+def _normalize(eps, x, lengths, mean, variance, weight, bias, y):
+    scale = _inverse_deviations(variance, eps)
+    for n in range(len(scale)):
+        scale[n] *= weight[n]
     blocks = _blocks(x.shape[1])
     for task in numba.prange(x.shape[0] * blocks):
         i, start = task // blocks, (task % blocks) * _STEPS
@@ -96,13 +119,13 @@ def _affine(x, lengths, mean, scale, shift, y):
             row, out = x[i, k], y[i, k]
             if k < lengths[i]:
                 for n in range(len(row)):
-                    out[n] = scale[n] * (row[n] - mean[n]) + shift[n]
+                    out[n] = scale[n] * (row[n] - mean[n]) + bias[n]
             else:
                 out[:] = 0
 
 
 @parallel
-def _sums(grad, x, lengths, mean, plain, weighted):
+def _sums(eps, grad, x, lengths, mean, variance, out):
     blocks = _blocks(x.shape[1])
     parts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype)
     for task in numba.prange(len(parts)):
@@ -113,14 +136,19 @@ def _sums(grad, x, lengths, mean, plain, weighted):
             for n in range(len(row)):
                 total[n] += g[n]
                 product[n] += g[n] * (row[n] - mean[n])
+    inverse = _inverse_deviations(variance, eps)
     for part in parts:
-        for n in range(len(plain)):
-            plain[n] += part[0, n]
-            weighted[n] += part[1, n]
+        for n in range(len(inverse)):
+            out[0, n] += part[0, n]
+            out[1, n] += part[1, n] * inverse[n]
 
 
 @parallel
-def _combine(grad, x, lengths, mean, a, b, c, skip, out):
+def _combine(eps, grad, x, lengths, mean, variance, count, weight, sums, skip, out):
+    scale, slope, shift = _inverse_deviations(variance, eps), np.empty_like(mean), np.empty_like(mean)
+    for n in range(len(scale)):
+        slope[n], shift[n] = sums[1, n] * scale[n] / count[0], sums[0, n] / count[0]
+        scale[n] *= weight[n]
     blocks = _blocks(x.shape[1])
     for task in numba.prange(x.shape[0] * blocks):
         i, start = task // blocks, (task % blocks) * _STEPS
@@ -128,7 +156,7 @@ def _combine(grad, x, lengths, mean, a, b, c, skip, out):
             g, row, to, addend = grad[i, k], x[i, k], out[i, k], skip[i % len(skip), k % skip.shape[1]]
             if k < lengths[i]:
                 for n in range(len(row)):
-                    to[n] = a[n] * g[n] + b[n] * (row[n] - mean[n]) + c[n] + addend[n]
+                    to[n] = scale[n] * (g[n] - shift[n] - slope[n] * (row[n] - mean[n])) + addend[n]
             else:
                 for n in range(len(row)):
                     to[n] = addend[n]

@@ -16,50 +16,63 @@ _ELEMENTS = 4096  # of a tile: 32 per thread, and sums are a 64th of what is sum
 _MERGED = {"ROWS": 512, "FEATURES": 8}  # a tile of the merge: a few features, so that even 64 make several programs
 
 
-def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the valid steps, (H,) each, of x, (B, L, H), with lengths (B,)."""
-    means, squares = _sums(x), _sums(x)
-    counts = means.new_empty(len(means))
+def moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and biased variance over the valid steps, (H,) each, and their number, (), of x, (B, L, H)."""
+    means, squares = _sums(x, 2)
+    counts, H = means.new_empty(len(means)), x.shape[-1]
     _launch(_moments, x, x.contiguous(), lengths, means, squares, counts)
-    mean, variance = means.new_empty(2, x.shape[-1])
-    grid = (triton.cdiv(len(mean), _MERGED["FEATURES"]),)
-    launch(_merge, grid, means, squares, counts, mean, variance, len(means), len(mean), **_MERGED)
-    return mean, variance
+    mean, variance, count = means.new_empty(H), means.new_empty(H), means.new_empty(())
+    grid = (triton.cdiv(H, _MERGED["FEATURES"]),)
+    launch(_merge, grid, means, squares, counts, mean, variance, count, len(means), H, **_MERGED)
+    return mean, variance, count
 
 
-def affine(x: Tensor, lengths: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """scale * (x - mean) + shift on the valid steps, zeros elsewhere; mean, scale and shift are (H,)."""
+def normalized(
+    x: Tensor, lengths: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> Tensor:
+    """weight * (x - mean) / sqrt(variance + eps) + bias on the valid steps, zeros elsewhere."""
     y = x.new_empty(x.shape)
-    _launch(_affine, x, x.contiguous(), lengths, mean, scale, shift.contiguous(), y)
+    vectors = mean, variance, weight.contiguous(), bias.contiguous()
+    _launch(_normalize, x, x.contiguous(), lengths, *vectors, y, EPS=eps)
     return y
 
 
-def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the valid steps of grad and of grad * (x - mean), (H,) each."""
-    plain, weighted = _sums(x), _sums(x)
-    _launch(_add_up, x, grad.contiguous(), x.contiguous(), lengths, mean, plain, weighted)
-    return plain.sum(0), weighted.sum(0)
+def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Gradients of the bias and of the weight, (2, H): sums over the valid steps."""
+    parts = _sums(x, 2)
+    _launch(_add_up, x, grad.contiguous(), x.contiguous(), lengths, mean, variance, *parts, EPS=eps)
+    return parts.sum(1)
 
 
 def combine(
-    grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor | None
+    grad: Tensor,
+    x: Tensor,
+    lengths: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    count: Tensor,
+    weight: Tensor,
+    eps: float,
+    sums: Tensor,
+    skip: Tensor | None,
 ) -> Tensor:
-    """a * grad + b * (x - mean) + c on the valid steps, zeros elsewhere, + skip; mean, a, b and c are (H,)."""
+    """The gradient in x by way of the valid steps, with `sums` over the whole batch, zeros elsewhere; + skip."""
     out = x.new_empty(x.shape)
+    statistics = mean, variance, count, weight.contiguous(), *sums.contiguous()
     addend = None if skip is None else skip.contiguous()
-    _launch(_combine, x, grad.contiguous(), x.contiguous(), lengths, mean, a, b, c, addend, out)
+    _launch(_combine, x, grad.contiguous(), x.contiguous(), lengths, *statistics, addend, out, EPS=eps)
     return out
 
 
-def _launch(kernel, like: Tensor, *arguments) -> None:
+def _launch(kernel, like: Tensor, *arguments, **constants) -> None:
     """Run over the tiles of `like`, whose L and H end the kernel's arguments."""
     cut = tiling(like, _ELEMENTS)
-    launch(kernel, cut.grid, *arguments, *cut.sizes, **cut.tile)
+    launch(kernel, cut.grid, *arguments, *cut.sizes, **cut.tile, **constants)
 
 
-def _sums(x: Tensor) -> Tensor:
-    """Where each row of programs over x leaves its share of a sum over steps."""
-    return x.new_empty(tiling(x, _ELEMENTS).rows, x.shape[-1], dtype=wide_dtype(x))
+def _sums(x: Tensor, number: int) -> Tensor:
+    """Where each row of programs over x leaves its shares of some sums over steps."""
+    return x.new_empty(number, tiling(x, _ELEMENTS).rows, x.shape[-1], dtype=wide_dtype(x))
 
 
 @triton.jit
@@ -78,10 +91,10 @@ def _moments(x, lengths, means, squares, counts, L, H, STEPS: tl.constexpr, FEAT
 
 @triton.jit
 def _merge(
-    means, squares, counts, mean, variance, rows, H,
+    means, squares, counts, mean, variance, every, rows, H,
     ROWS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
-    """Mean and variance of all tiles together; the sum of squares is taken about the mean, so nothing cancels."""
+    """Mean, variance and number of all tiles; the sum of squares is taken about the mean, so nothing cancels."""
     n = tl.program_id(0) * FEATURES + tl.arange(0, FEATURES)[None, :]
     number = tl.zeros((ROWS, 1), dtype=means.dtype.element_ty)
     total = tl.zeros((ROWS, FEATURES), dtype=means.dtype.element_ty)
@@ -91,6 +104,7 @@ def _merge(
         number += count
         total += count * tl.load(means + row * H + n, mask=(row < rows) & (n < H), other=0.0)
     center = tl.sum(total, 0)[None, :] / tl.sum(number)
+    tl.store(every, tl.sum(number))  # the same from all programs
     total = tl.zeros((ROWS, FEATURES), dtype=means.dtype.element_ty)
     for low in range(0, rows, ROWS):
         row = low + tl.arange(0, ROWS)[:, None].to(tl.int64)
@@ -103,29 +117,47 @@ def _merge(
 
 
 @triton.jit
-def _affine(x, lengths, mean, scale, shift, y, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+def _inverse_deviation(variance, n, H, EPS: tl.constexpr):
+    return 1 / tl.sqrt(load_wide(variance + n, n < H) + EPS)
+
+
+@triton.jit
+def _normalize(
+    x, lengths, mean, variance, weight, bias, y, L, H,
+    EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
+):  # fmt: skip
     sequence, _, step, n = tile(L, H, STEPS, FEATURES)
     at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
     off = load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
-    out = load_wide(scale + n, n < H) * off + load_wide(shift + n, n < H)
+    scale = load_wide(weight + n, n < H) * _inverse_deviation(variance, n, H, EPS)
+    out = scale * off + load_wide(bias + n, n < H)
     tl.store(y + at, tl.where(valid, out, 0.0), mask=(step < L) & (n < H))
 
 
 @triton.jit
-def _add_up(grad, x, lengths, mean, plain, weighted, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+def _add_up(
+    grad, x, lengths, mean, variance, plain, weighted, L, H,
+    EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
+):  # fmt: skip
     sequence, part, step, n = tile(L, H, STEPS, FEATURES)
     at, mask = (sequence * L + step) * H + n, (step < tl.load(lengths + sequence)) & (n < H)
     g, off = load_wide(grad + at, mask), load_wide(x + at, mask) - load_wide(mean + n, n < H)
     tl.store(plain + part * H + n, tl.sum(g, 0)[None, :], mask=n < H)
-    tl.store(weighted + part * H + n, tl.sum(g * off, 0)[None, :], mask=n < H)
+    product = tl.sum(g * off, 0)[None, :] * _inverse_deviation(variance, n, H, EPS)
+    tl.store(weighted + part * H + n, product, mask=n < H)
 
 
 @triton.jit
-def _combine(grad, x, lengths, mean, a, b, c, skip, out, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+def _combine(
+    grad, x, lengths, mean, variance, count, weight, plain, weighted, skip, out, L, H,
+    EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
+):  # fmt: skip
     sequence, _, step, n = tile(L, H, STEPS, FEATURES)
     at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
     g, off = load_wide(grad + at, valid & (n < H)), load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
-    total = load_wide(a + n, n < H) * g + load_wide(b + n, n < H) * off + load_wide(c + n, n < H)
+    inverse, number = _inverse_deviation(variance, n, H, EPS), tl.load(count)
+    slope = load_wide(weighted + n, n < H) * inverse / number
+    total = load_wide(weight + n, n < H) * inverse * (g - load_wide(plain + n, n < H) / number - slope * off)
     total = tl.where(valid, total, 0.0)
     if skip is not None:
         total += load_wide(skip + at, (step < L) & (n < H))

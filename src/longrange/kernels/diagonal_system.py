@@ -1,9 +1,11 @@
 """From the parameters of a diagonal system to the real matrices of its recurrence.
 
 A layer does this anew in every step, on arrays so small that calling some thirty operations, and as many backward,
-costs more than their work: on the CPU it is one function each way. Sources: S5 (arXiv 2208.04933), section 2.1 for the
+costs more than their work: on the CPU it is one function each way, on a GPU one launch. Sources: S5 (arXiv 2208.04933), section 2.1 for the
 rules; the gradients are those of `longrange.ssm.discretize`.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -31,9 +33,17 @@ def diagonal_system(
         A_bar, (2, p); B_bar, (2 p, H), which takes inputs to the real, then the imaginary parts of states; and C,
         (H, D 2 p), which takes these parts of each direction to outputs.
     """
-    if backend.resolve(B.device) == "cpu":
-        return _System.apply(rule, Lambda_re, Lambda_im, dt, B, C, gain)
-    return diagonal_system_reference(rule, Lambda_re, Lambda_im, dt, B, C, gain)
+    version = backend.resolve(B.device)
+    if version == "reference":
+        return diagonal_system_reference(rule, Lambda_re, Lambda_im, dt, B, C, gain)
+    kernels = _triton() if version == "triton" else diagonal_system_cpu
+    return _System.apply(rule, Lambda_re, Lambda_im, dt, B, C, gain, kernels)
+
+
+def _triton() -> ModuleType:
+    from longrange.kernels import diagonal_system_triton  # late: Triton may not be installed
+
+    return diagonal_system_triton
 
 
 def diagonal_system_reference(
@@ -49,15 +59,15 @@ def diagonal_system_reference(
 
 class _System(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rule, Lambda_re, Lambda_im, dt, B, C, gain):
+    def forward(ctx, rule, Lambda_re, Lambda_im, dt, B, C, gain, kernels):
         ctx.save_for_backward(Lambda_re, Lambda_im, dt, B)
-        ctx.rule, ctx.gain = rule, gain
-        return diagonal_system_cpu.system_forward(rule, Lambda_re, Lambda_im, dt, B, C, gain)
+        ctx.rule, ctx.gain, ctx.kernels = rule, gain, kernels
+        return kernels.system_forward(rule, Lambda_re, Lambda_im, dt, B, C, gain)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_A_bar, grad_B_bar, grad_rows):
-        grads = diagonal_system_cpu.system_backward(
+        grads = ctx.kernels.system_backward(
             ctx.rule, *ctx.saved_tensors, ctx.gain, grad_A_bar, grad_B_bar, grad_rows
         )
-        return None, *grads, None
+        return None, *grads, None, None
