@@ -13,6 +13,7 @@ from triton.compiler import ASTSource
 from longrange.kernels import (
     batch_norm_triton,
     cauchy_triton,
+    convolution_triton,
     diagonal_system_triton,
     pointwise_triton,
     scan_triton,
@@ -22,7 +23,8 @@ from longrange.kernels import (
 HOPPER = GPUTarget("cuda", 90, 32)
 POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
 MODULES = (
-    scan_triton, diagonal_system_triton, cauchy_triton, vandermonde_triton, pointwise_triton, batch_norm_triton
+    scan_triton, diagonal_system_triton, cauchy_triton, vandermonde_triton, convolution_triton, pointwise_triton,
+    batch_norm_triton,
 )  # fmt: skip
 
 
@@ -50,7 +52,11 @@ def scan(L, P, both):
 
 
 def system(rule, p, H, directions, dtype):
-    vectors, B, C = torch.zeros(3, p, dtype=dtype), torch.zeros(p, H, 2, dtype=dtype), torch.zeros(H, directions * p, 2, dtype=dtype)
+    vectors, B, C = (
+        torch.zeros(3, p, dtype=dtype),
+        torch.zeros(p, H, 2, dtype=dtype),
+        torch.zeros(H, directions * p, 2, dtype=dtype),
+    )
     outputs = diagonal_system_triton.system_forward(rule, *vectors, B, C, 2.0)
     diagonal_system_triton.system_backward(rule, *vectors, B, 2.0, *outputs)
 
@@ -61,6 +67,17 @@ def products(sums, H, N, length):
     cauchy_triton.cauchy_backward(weights, poles, torch.zeros(length), torch.zeros(sums, 2, H, length))
     vandermonde_triton.vandermonde_forward(weights, poles, length)
     vandermonde_triton.vandermonde_backward(weights, poles, torch.zeros(sums, H, length))
+
+
+def convolution(B, M, H, L, dtype):
+    """u of L steps, by M channels of kernels."""
+    turned = convolution_triton.features_first(torch.zeros(B, L, H, dtype=dtype), 2 * L)
+    convolution_triton.time_first(turned, L)
+    spectrum = torch.view_as_complex(torch.zeros(B, H, L + 1, 2, dtype=dtype))
+    kernels = spectrum[:1].expand(M, -1, -1)
+    grad = spectrum.unsqueeze(1).expand(-1, M, -1, -1)
+    for wanted in ((True, True), (True, False), (False, True)):
+        convolution_triton.correlations(grad, spectrum, kernels, *wanted)
 
 
 def pointwise(x, skip, tied):
@@ -95,6 +112,10 @@ GROUPS = {
         system("bilinear", p=3, H=5, directions=1, dtype=torch.float64),
     ),
     "products": lambda: (products(sums=4, H=8, N=32, length=1024), products(sums=1, H=3, N=1, length=17)),
+    "convolution": lambda: (
+        convolution(B=2, M=1, H=512, L=1024, dtype=torch.float32),
+        convolution(B=1, M=3, H=3, L=5, dtype=torch.float64),
+    ),
     "pointwise": lambda: (
         pointwise(torch.zeros(2, 100, 160).bfloat16(), torch.zeros(2, 100, 160), tied=False),
         pointwise(torch.zeros(1, 1, 3).double(), torch.zeros(1, 1, 3).double(), tied=True),

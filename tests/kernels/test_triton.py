@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from copy import deepcopy
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +17,15 @@ import torch
 from torch.func import functional_call
 
 from longrange import kernels
-from longrange.kernels import cauchy, diagonal_scan, scan_cpu, vandermonde
-from longrange.layers import S4D, S5
+from longrange.kernels import (
+    cauchy,
+    causal_convolution,
+    diagonal_scan,
+    scan_cpu,
+    two_sided_convolution,
+    vandermonde,
+)
+from longrange.layers import S4, S4D, S5
 from longrange.models import ResidualBlock
 from tests.backends import agree, each_device, gpu_only, running, with_gradients
 
@@ -88,7 +96,31 @@ def test_vandermonde_of_a_pole_that_has_decayed_at_once(device, dtype, tolerance
 
 
 @each_device
-@pytest.mark.parametrize("layer", [S5, S4D])
+@pytest.mark.parametrize(
+    ("B", "L", "H", "M", "lengths"),
+    [(1, 1, 1, 1, (1,)), (3, 5, 17, 1, (7, 2)), (2, 70, 3, 2, (70,)), (2, 65, 66, 3, (9, 65))],
+)
+def test_convolution(B, L, H, M, lengths, device, dtype, tolerance):
+    torch.manual_seed(L)
+    shapes = [(B, L, H), *((M, H, length) for length in lengths), (M, H)]
+    function = causal_convolution if len(lengths) == 1 else two_sided_convolution
+    agree(function, [torch.randn(shape).double() for shape in shapes], device, dtype, tolerance)
+
+
+@each_device
+@pytest.mark.parametrize("wanted", range(4))
+def test_the_gradient_of_one_argument_of_a_convolution_alone(wanted, device, dtype, tolerance):
+    torch.manual_seed(0)
+    inputs = [torch.randn(shape).to(device, dtype) for shape in ((2, 6, 3), (2, 3, 6), (2, 3, 5), (2, 3))]
+    others = with_gradients(two_sided_convolution, inputs, torch.ones(2, 6, 2, 3).to(inputs[0]), "triton")[1:]
+    alone = [t.requires_grad_(i == wanted) for i, t in enumerate(inputs)]
+    with running("triton"):
+        (grad,) = torch.autograd.grad(two_sided_convolution(*alone).sum(), alone[wanted])
+    assert torch.equal(grad, others[wanted])
+
+
+@each_device
+@pytest.mark.parametrize("layer", [S5, S4D, partial(S4, l_max=20)])
 def test_a_block_of_a_model(layer, device, dtype, tolerance):
     """All kernels of a block one after the other, on padded sequences."""
     torch.manual_seed(0)
@@ -121,6 +153,7 @@ COMPILED = {
     "scan": "scan_triton: _walk _backward",
     "system": "diagonal_system_triton: _forward _backward",
     "products": "cauchy_triton: _forward _backward; vandermonde_triton: _powers _forward _backward",
+    "convolution": "convolution_triton: _turn _correlations",
     "pointwise": "pointwise_triton: _gelu _gelu_backward _gated _gated_backward _scaled_backward",
     "batch_norm": "batch_norm_triton: _moments _merge _normalize _add_up _combine",
 }

@@ -1,9 +1,11 @@
 """Convolution of sequences with kernels by fast Fourier transforms.
 
-On a CPU short ones are one pass over memory, a slice of the features at a time; long ones are transforms of torch, and
-passes between them. Elsewhere the plain form in `longrange.ssm`, which is the reference, does the work.
+On a CPU short ones are one pass over memory, a slice of the features at a time; long ones, and all on a GPU, are
+transforms of torch, and passes between them. The plain form in `longrange.ssm` is the reference.
 Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -24,9 +26,10 @@ def causal_convolution(u: Tensor, K: Tensor, D: Tensor | None = None) -> Tensor:
     Returns:
         (B, L, M, H), in the precision of K.
     """
-    if backend.resolve(u.device) != "cpu":
+    version = backend.resolve(u.device)
+    if version == "reference":
         return reference.causal_convolution(u, K, D)
-    return _convolution(u, K, None, D, reference.period(u.shape[1], K.shape[-1]))
+    return _convolution(u, K, None, D, reference.period(u.shape[1], K.shape[-1]), version)
 
 
 def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None = None) -> Tensor:
@@ -40,17 +43,25 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
     Returns:
         (B, L, M, H), in the precision of K.
     """
-    if backend.resolve(u.device) != "cpu":
+    version = backend.resolve(u.device)
+    if version == "reference":
         return reference.two_sided_convolution(u, K, K_back, D)
     n = reference.period(u.shape[1], K.shape[-1], K_back.shape[-1])
-    return _convolution(u, K, K_back, D, n)
+    return _convolution(u, K, K_back, D, n, version)
 
 
-def _convolution(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int) -> Tensor:
-    short = convolution_fft_cpu.period(n)
-    if short:
+def _convolution(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int, version: str) -> Tensor:
+    if version == "triton":
+        return _Long.apply(u.to(K.dtype), K, K_back, D, n, _triton())
+    if short := convolution_fft_cpu.period(n):
         return _Short.apply(u.to(K.dtype), K, K_back, D, short)
-    return _Long.apply(u.to(K.dtype), K, K_back, D, n)
+    return _Long.apply(u.to(K.dtype), K, K_back, D, n, convolution_cpu)
+
+
+def _triton() -> ModuleType:
+    from longrange.kernels import convolution_triton  # late: Triton may not be installed
+
+    return convolution_triton
 
 
 class _Short(torch.autograd.Function):
@@ -74,23 +85,23 @@ class _Long(torch.autograd.Function):
     """L steps of a cyclic convolution of period n, as in the reference."""
 
     @staticmethod
-    def forward(ctx, u, K, K_back, D, n):
+    def forward(ctx, u, K, K_back, D, n, kernels):
         L = u.shape[1]
-        u_hat = rfft(convolution_cpu.features_first(u, n))
+        u_hat = rfft(kernels.features_first(u, n))
         K_hat = rfft(reference.cycle(K, K_back, D, L, n))
         ctx.save_for_backward(u_hat, K_hat)
-        ctx.n, ctx.L, ctx.shapes = n, L, [None if k is None else k.shape for k in (K, K_back)]
-        y = irfft(convolution_cpu.products(u_hat, K_hat), n)
-        return convolution_cpu.time_first(y.flatten(1, 2), L).unflatten(2, K.shape[:2])
+        ctx.kernels, ctx.n, ctx.L, ctx.shapes = kernels, n, L, [None if k is None else k.shape for k in (K, K_back)]
+        y = irfft(kernels.products(u_hat, K_hat), n)
+        return kernels.time_first(y.flatten(1, 2), L).unflatten(2, K.shape[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y):
-        u_hat, K_hat = ctx.saved_tensors
+        (u_hat, K_hat), kernels = ctx.saved_tensors, ctx.kernels
         for_u, for_K = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
-        grad_hat = rfft(convolution_cpu.features_first(grad_y.flatten(2), ctx.n)).unflatten(1, K_hat.shape[:2])
-        grad_u_hat, grad_K_hat = convolution_cpu.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
-        grad_u = convolution_cpu.time_first(irfft(grad_u_hat, ctx.n), ctx.L) if for_u else None
-        kernels = reference.uncycle(irfft(grad_K_hat, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
-        wanted = zip(kernels, ctx.needs_input_grad[1:4], strict=True)
-        return grad_u, *(grad if needed else None for grad, needed in wanted), None
+        grad_hat = rfft(kernels.features_first(grad_y.flatten(2), ctx.n)).unflatten(1, K_hat.shape[:2])
+        grad_u_hat, grad_K_hat = kernels.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
+        grad_u = kernels.time_first(irfft(grad_u_hat, ctx.n), ctx.L) if for_u else None
+        parts = reference.uncycle(irfft(grad_K_hat, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
+        wanted = zip(parts, ctx.needs_input_grad[1:4], strict=True)
+        return grad_u, *(grad if needed else None for grad, needed in wanted), None, None

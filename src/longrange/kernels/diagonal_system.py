@@ -1,8 +1,8 @@
 """From the parameters of a diagonal system to the real matrices of its recurrence.
 
 A layer does this anew in every step, on arrays so small that calling some thirty operations, and as many backward,
-costs more than their work: on the CPU it is one function each way, on a GPU one launch. Sources: S5 (arXiv 2208.04933), section 2.1 for the
-rules; the gradients are those of `longrange.ssm.discretize`.
+costs more than their work: on the CPU it is one function each way, on a GPU one launch. Sources: S5
+(arXiv 2208.04933), section 2.1 for the rules; the gradients are those of `longrange.ssm.discretize`.
 """
 
 from types import ModuleType
@@ -67,7 +67,5 @@ class _System(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_A_bar, grad_B_bar, grad_rows):
-        grads = ctx.kernels.system_backward(
-            ctx.rule, *ctx.saved_tensors, ctx.gain, grad_A_bar, grad_B_bar, grad_rows
-        )
+        grads = ctx.kernels.system_backward(ctx.rule, *ctx.saved_tensors, ctx.gain, grad_A_bar, grad_B_bar, grad_rows)
         return None, *grads, None, None

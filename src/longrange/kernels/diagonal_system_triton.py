@@ -6,7 +6,6 @@ g(Lambda, dt) of B, and both derivatives of each; these and the scalars of a sta
 a fixed order: results repeat bit by bit.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
