@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from longrange.kernels import linear
+from longrange.kernels import linear, round_projections
 from longrange.kernels.linear import _images, _suits_convolution, _suits_transposed
+from tests.backends import gpu_only, with_gradients
 
 
 @pytest.fixture(autouse=True, params=["amd", "other"])
@@ -62,3 +63,56 @@ def test_which_products_are_transposed():
     assert [_suits_transposed(torch.zeros(*shape)) for shape in narrow + wide + widest] == [True] * 2 + [False] * 4
     turned = [_suits_transposed(torch.zeros(*shape[::-1])) for shape in narrow + wide + widest]
     assert turned == [False] * 2 + [True] * 2 + [False] * 2
+
+
+@pytest.fixture
+def rounding():
+    """Projections are rounded on a GPU."""
+    round_projections(True)
+    yield
+    round_projections(False)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_products_on_tensor_cores_are_those_of_the_plain_map_and_torchs_setting_comes_back(
+    with_bias, rounding, monkeypatch
+):
+    """Which way a product takes, without a GPU: a CPU rounds nothing."""
+    asked = []
+    set_precision = torch.set_float32_matmul_precision
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda name: (asked.append(name), set_precision(name)))
+    monkeypatch.setattr(sys.modules[linear.__module__], "_suits_tensor_cores", lambda x, weight: True)
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 7, 5), torch.randn(3, 5)] + ([torch.randn(3)] if with_bias else [])
+    cotangent = torch.randn(2, 7, 3)
+    ours = with_gradients(linear, inputs, cotangent, "auto")
+    assert asked == ["high", "highest"] * 2
+    for one, plain in zip(ours, with_gradients(F.linear, inputs, cotangent, "auto"), strict=True):
+        torch.testing.assert_close(one, plain)
+
+
+def test_a_rounded_product_computes_the_gradients_that_are_wanted_alone(rounding, monkeypatch):
+    monkeypatch.setattr(sys.modules[linear.__module__], "_suits_tensor_cores", lambda x, weight: True)
+    x, weight = torch.randn(4, 5), torch.randn(3, 5, requires_grad=True)
+    linear(x, weight).sum().backward()
+    torch.testing.assert_close(weight.grad, x.sum(0).expand(3, 5))
+
+
+def test_nothing_is_rounded_on_a_cpu(rounding):
+    x, weight = torch.randn(300, 64), torch.randn(64, 64)
+    assert (linear(x, weight) - x.double() @ weight.double().T).abs().max() < 1e-4
+
+
+@gpu_only
+@pytest.mark.parametrize(("rounds", "least", "most"), [(True, 1e-5, 2e-3), (False, 0, 5e-6)])
+def test_a_gpu_rounds_factors_where_it_is_told_to(rounds, least, most):
+    torch.manual_seed(0)
+    inputs, cotangent = [torch.randn(2, 300, 64), torch.randn(96, 64)], torch.randn(2, 300, 96)
+    exact = with_gradients(F.linear, [t.double() for t in inputs], cotangent.double(), "auto")
+    try:
+        round_projections(rounds)
+        ours = with_gradients(linear, [t.cuda() for t in inputs], cotangent.cuda(), "auto")
+    finally:
+        round_projections(False)
+    for one, true in zip(ours, exact, strict=True):
+        assert least <= (one.cpu() - true).abs().max() / true.abs().max() <= most

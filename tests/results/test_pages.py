@@ -48,7 +48,7 @@ def test_profiles_become_tables(tmp_path):
     )
     assert "| norm | 400.0 | 500.0 | 300.0 | 600.0 | 33% | 1.50 | 30 |" in tables["parts"]
     assert "| **step** | 800.0 | 1000.0 | 600.0 | 1200.0 | 33% | 3.00 | 60 |" in tables["parts"]
-    assert "| image/s5 | 4 | a cpu, 2 threads | 1800.0 | 900.0 | 2.00 |" in tables["bf16"]
+    assert "| image/s5 | 4 | a cpu, 2 threads | bf16-mixed | 1800.0 | 900.0 | 2.00 |" in tables["narrower"]
 
 
 def test_trainings_in_two_precisions_become_a_row(tmp_path):

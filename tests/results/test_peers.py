@@ -110,7 +110,8 @@ def test_a_checkout_of_another_kind_is_named(tmp_path, checkout):
     [
         ([], {"rounds": 0}, r"benchmark\.rounds=0"),
         ([], {}, r"benchmark\.s4 has no value"),
-        (["trainer.precision=bf16-mixed"], {}, r"trainer\.precision=bf16-mixed: the peers are run as published"),
+        (["trainer.precision=bf16-mixed"], {}, r"trainer\.precision=bf16-mixed: the peers know 32-true"),
+        (["trainer.precision=tf32"], {}, r"trainer\.precision=tf32: the peers know 32-true and, on a GPU, tf32"),
         (["trainer.accelerator=auto"], {}, r"trainer\.accelerator=auto: choose trainer=cpu or trainer=gpu"),
     ],
 )

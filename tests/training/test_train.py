@@ -52,6 +52,12 @@ def test_outcome_counts(straight):
     assert straight.n_parameters == sum(weights[name].numel() for name in trained)
 
 
+def test_tf32_is_float32_on_a_cpu_and_the_record_says_so(straight, tmp_path):
+    again = train(toy_config(tmp_path, "epochs=4", "trainer.precision=tf32"))
+    assert again.precision == "32-true"
+    assert again.history == straight.history
+
+
 def test_two_runs_agree_to_the_bit(straight, tmp_path):
     again = train(toy_config(tmp_path, "epochs=4"))
     assert again.history == straight.history

@@ -19,6 +19,7 @@ from longrange.training.values import check_values
         ("save_every_s=-1", "save_every_s=-1: must not be negative"),
         ("graphs=maybe", "graphs=maybe: must be true or false"),
         ("trainer.limit_val_batches={a:1}", "trainer.limit_val_batches=.*must be a whole number or a finite number"),
+        ("trainer.precision=half", "trainer.precision=half: must be .* or tf32"),
         ("trainer.default_root_dir=nan", "trainer.default_root_dir=nan: must be text or a path"),
         ("data.batch_size='8'", "data.batch_size=8: must be a whole number"),
         ("data.eval_batch_size=inf", "data.eval_batch_size=inf: must be a whole number or null"),
@@ -40,7 +41,7 @@ def test_a_value_of_another_type_is_refused_by_name(override, told):
         check_values(compose("train", ["experiment=listops/s5", override]))
 
 
-@pytest.mark.parametrize("override", ["model.layer.dt_min=1", "data.eval_batch_size=null", "trainer.devices=[0]"])
+@pytest.mark.parametrize("override", ["model.layer.dt_min=1", "data.eval_batch_size=null", "trainer.precision=tf32"])
 def test_a_value_of_a_type_that_is_taken_passes(override):
     check_values(compose("train", ["experiment=listops/s5", override]))
 

@@ -1,14 +1,29 @@
 """The linear map of every projection, by the fastest library routine for where the tensors are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from math import gcd
 
 import torch
 from llvmlite.binding import get_host_cpu_name
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from longrange.kernels import backend
+
+_rounded = False
+
+
+def round_projections(on: bool) -> None:
+    """Let a GPU's tensor cores take float32 projections, for the whole process, until told otherwise.
+
+    They round factors to TensorFloat-32, 10 bits after the leading one, and add up in float32. Everything else, and all
+    of it on a CPU, is as before: powers of a state matrix would not survive such factors.
+    """
+    global _rounded
+    _rounded = on
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -25,6 +40,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         (..., N) float.
     """
+    if _suits_tensor_cores(x, weight):
+        return _Rounded.apply(x, weight, bias)
     if not _suits_convolution(x, weight):
         return F.linear(x, weight, bias)
     y = (_transposed if _suits_transposed(weight) else F.conv2d)(_images(x), weight[:, :, None, None], bias)
@@ -56,6 +73,42 @@ def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
     float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     large = x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 8
     return float32 and large and is_amd() and backend.resolve(x.device) == "cpu"
+
+
+def _suits_tensor_cores(x: Tensor, weight: Tensor) -> bool:
+    float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cuda")
+    return _rounded and x.is_cuda and float32 and not torch.compiler.is_compiling()
+
+
+class _Rounded(torch.autograd.Function):
+    """`F.linear` whose three products may be in TensorFloat-32."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        with _tensor_cores():
+            return F.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        rows = grad.flatten(0, -2)
+        with _tensor_cores():
+            grad_x = (rows @ weight).view_as(x) if for_x else None
+            grad_weight = rows.T @ x.flatten(0, -2) if for_weight else None
+        return grad_x, grad_weight, rows.sum(0) if for_bias else None
+
+
+@contextmanager
+def _tensor_cores() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @cache

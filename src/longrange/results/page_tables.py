@@ -29,7 +29,7 @@ def made_tables(results: Path) -> dict[str, str]:
         "peers": _peers(peers),
         "steps": _steps(profiles),
         "parts": "\n\n".join(_parts(each) for each in profiles) or NOTHING,
-        "bf16": _bf16(profiles),
+        "narrower": _narrower(profiles),
         "precision": _precision(trainings),
         "growth": _growth(_read(results / "scaling" / "rows.csv")),
         "processes": _processes(_read(results / "processes" / "rows.csv")),
@@ -118,19 +118,22 @@ def _part(name: str, rows: Rows) -> list[Any]:
     return [name, *cells, f"{floor / time:.0%}" if floor else "-", f"{sums['gflop']:.2f}", f"{sums['mib']:.0f}"]
 
 
-def _bf16(profiles: Rows) -> str:
-    """Steps that were measured in both precisions, on the same device and batch."""
+def _narrower(profiles: Rows) -> str:
+    """Steps that were measured in float32 and in a narrower precision, on the same device and batch."""
     plain = {_place(each): each for each in profiles if each["precision"] == "32-true"}
     pairs = [
         (plain[_place(each)]["step_s"], each)
         for each in profiles
-        if each["precision"] == "bf16-mixed" and _place(each) in plain
+        if each["precision"] != "32-true" and _place(each) in plain
     ]
     rows = [
-        [_what(half), half["batch_size"], device_name(half), _ms(s), _ms(half["step_s"]), f"{s / half['step_s']:.2f}"]
-        for s, half in pairs
+        [
+            *(_what(each), each["batch_size"], device_name(each), each["precision"]),
+            *(_ms(s), _ms(each["step_s"]), f"{s / each['step_s']:.2f}"),
+        ]
+        for s, each in pairs
     ]
-    return _grid(["experiment", "batch", "device", "float32, ms", "bf16, ms", "times as fast"], rows)
+    return _grid(["experiment", "batch", "device", "precision", "32-true, ms", "this, ms", "times as fast"], rows)
 
 
 def _precision(trainings: Rows) -> str:

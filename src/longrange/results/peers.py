@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 from longrange.provenance import commit_of, device_name, hardware
-from longrange.training.build import build
+from longrange.training.build import TF32, build
 from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
 from longrange.training.peers.process import Worker, worker
@@ -101,6 +101,7 @@ def peer_order(cfg: DictConfig, spec: TaskSpec, checkout: Path, device: str) -> 
     return {
         "checkout": str(checkout),
         "device": device,
+        "tf32": cfg.trainer.precision == TF32,
         "batch_size": cfg.data.batch_size,
         "spec": asdict(spec),
         "model": {"final_norm": False, **OmegaConf.to_container(cfg.model, resolve=True)},
@@ -147,8 +148,8 @@ def _device(cfg: DictConfig) -> str:
     accelerator, precision = cfg.trainer.accelerator, str(cfg.trainer.precision)
     if accelerator not in _DEVICES:
         raise ConfigError(f"trainer.accelerator={accelerator}: choose trainer=cpu or trainer=gpu for benchmark=peers")
-    if precision not in ("32-true", "32"):
-        raise ConfigError(f"trainer.precision={precision}: the peers are run as published, in 32-true")
+    if precision not in ("32-true", *([TF32] if accelerator == "gpu" else [])):
+        raise ConfigError(f"trainer.precision={precision}: the peers know 32-true and, on a GPU, {TF32}")
     return _DEVICES[accelerator]
 
 

@@ -19,7 +19,7 @@ from longrange.kernels import linear
 from longrange.models.dropout import Part
 from longrange.models.spec import TaskSpec
 from longrange.provenance import where_measured
-from longrange.training.build import build, build_task
+from longrange.training.build import build, build_task, precision_of, precision_on
 from longrange.training.callbacks import peak_memory_bytes
 from longrange.training.task import LOSSES
 
@@ -69,7 +69,7 @@ class Step:
             accelerator=cfg.trainer.accelerator,
             devices=processes,
             strategy="ddp" if processes > 1 else "auto",
-            precision=cfg.trainer.precision,
+            precision=precision_of(cfg.trainer),
         )
         self.fabric.launch()
         self.model, self.optimizer = self.fabric.setup(task.model, task.algorithm(task.groups()))
@@ -150,6 +150,6 @@ def where_run(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
         "experiment": cfg.name.experiment,
         "task": cfg.name.task,
         "model": cfg.name.model,
-        "precision": cfg.trainer.precision,
+        "precision": precision_on(device, cfg.trainer),
         **where_measured(device),
     }

@@ -12,13 +12,15 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from longrange.errors import ConfigError, LongrangeError
-from longrange.kernels import backend
+from longrange.kernels import backend, round_projections
 from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
 from longrange.training.durable import DurableIO
 from longrange.training.groups import rules_from
 from longrange.training.processes import EndTogether, check_processes
 from longrange.training.task import SequenceTask
+
+TF32 = "tf32"  # a precision beside Lightning's: float32 whose projections may go through a GPU's tensor cores
 
 
 def build(cfg: DictConfig, **arguments: Any) -> Any:
@@ -62,6 +64,21 @@ def build_task(cfg: DictConfig, spec: TaskSpec) -> SequenceTask:
     )
 
 
+def precision_of(cfg: DictConfig) -> str | int:
+    """What Lightning is told of a trainer's precision, once the kernels know whether to round their factors.
+
+    Args:
+        cfg: a `trainer` config.
+    """
+    round_projections(cfg.precision == TF32)
+    return "32-true" if cfg.precision == TF32 else cfg.precision
+
+
+def precision_on(device: torch.device, cfg: DictConfig) -> str:
+    """What the precision of a `trainer` config comes to on a device: a CPU rounds no factors."""
+    return "32-true" if cfg.precision == TF32 and device.type == "cpu" else str(cfg.precision)
+
+
 def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Sequence[Logger]) -> pl.Trainer:
     """The trainer of a `trainer` config.
 
@@ -74,6 +91,7 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
     try:
         trainer = instantiate(
             cfg,
+            precision=precision_of(cfg),
             callbacks=[*callbacks, EndTogether()],
             logger=list(loggers),
             limit_train_batches=_limit_of_parts(cfg),

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from longrange.data.batch import Batch
 from longrange.data.module import SequenceDataModule
 from longrange.training.benchmark import random_batch
-from longrange.training.build import build, build_task
+from longrange.training.build import build, build_task, precision_of
 from longrange.training.profile_floor import Ledger, Limits, Part, Work
 from longrange.training.profile_watch import REST, FollowingWatch, Watch, watched
 from longrange.training.schedules import Horizon
@@ -35,7 +35,7 @@ class ProfiledStep:
     def __init__(self, cfg: DictConfig, *, loader: bool):
         self.data: SequenceDataModule = build(cfg.data)
         task = build_task(cfg, self.data.spec)
-        self.fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision)
+        self.fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision_of(cfg.trainer))
         optimizer = task.algorithm(task.groups())
         scheduler = task.scheduler(optimizer, Horizon(cfg.epochs, _STEPS_PER_EPOCH, task.mode))
         self.scheduler = None if isinstance(scheduler, ReduceLROnPlateau) else scheduler  # once an epoch

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from longrange.data.module import SequenceDataModule
 from longrange.kernels import backend
-from longrange.training.build import build, build_task, build_trainer
+from longrange.training.build import build, build_task, build_trainer, precision_on
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
 from longrange.training.checkpoint import (
     BestAndLast,
@@ -144,7 +144,7 @@ def _run(
         n_parameters=sum(p.numel() for p in task.model.parameters() if p.requires_grad),
         protocol=data.protocol,
         baseline=task.baseline(),
-        precision=str(trainer.precision),
+        precision=precision_on(device, cfg.trainer),
         backend=kernels,
         wall_s=wall_s,
         samples_per_s=speed.samples_per_s,

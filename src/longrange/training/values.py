@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError
 
-# Keys that are no parameter of a constructor, by pattern.
+# Keys that are no parameter of a constructor, or take more than it does, by pattern.
 _OWN = {
     "seed": int,
     "epochs": int,
@@ -26,6 +26,7 @@ _OWN = {
     "pretrain.epochs": int,
     "backend": str,
     "graphs": bool,
+    "trainer.precision": Literal["tf32"],
     "resume": str | None,
     "save_every_s": float,
     "optimizer.*lr": float,
@@ -74,7 +75,7 @@ def _typed(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     for name, value in node.items():
         key = f"{prefix}{name}"
         known = [expected for pattern, expected in _OWN.items() if fnmatchcase(key, pattern)]
-        known = [hints[name]] if name in hints else known
+        known = [Union[hints[name], *known]] if name in hints else known
         if isinstance(value, dict) and ("_target_" in value or not any(_is_plain(expected) for expected in known)):
             yield from _typed(value, f"{key}.")
         else:

@@ -18,9 +18,15 @@ FINAL = {"glu": "glu", "linear": "id"}  # what the checkout calls our activation
 
 
 def prepare(order: dict[str, Any]) -> Prepared:
-    """The step of an order: `checkout`, `device`, `batch_size`, `spec` of the task, `model` as in configs/model."""
+    """The step of an order.
+
+    Args:
+        order: `checkout`, `device`, `tf32` (whether products may be in TensorFloat-32), `batch_size`, `spec` of the
+            task, `model` as in configs/model.
+    """
     sys.path[:0] = [str(Path(order["checkout"], "models", "s4")), order["checkout"]]
     torch.manual_seed(0)
+    torch.set_float32_matmul_precision("high" if order["tf32"] else "highest")
     gpu = order["device"] == "gpu"
     device = torch.device("cuda" if gpu else "cpu")
     model = Stack(order["model"], order["spec"]).to(device)

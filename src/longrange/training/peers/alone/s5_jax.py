@@ -19,10 +19,15 @@ RATE = 1e-3  # of learning; what a step costs does not depend on it
 
 
 def prepare(order: dict[str, Any]) -> Prepared:
-    """The step of an order: `checkout`, `device`, `batch_size`, `spec` of the task, `model` as in configs/model."""
+    """The step of an order.
+
+    Args:
+        order: `checkout`, `device`, `tf32` (whether products may be in TensorFloat-32), `batch_size`, `spec` of the
+            task, `model` as in configs/model.
+    """
     sys.path.insert(0, order["checkout"])
     jnp.DeviceArray = jax.Array  # as JAX called it when the checkout was written
-    jax.config.update("jax_default_matmul_precision", "highest")  # float32 throughout, as torch has it by default
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if order["tf32"] else "highest")
     spec, model = order["spec"], make_model(order["model"], order["spec"])
     inputs, targets = random_batch(spec, order["model"]["encoder"]["width"], order["batch_size"])
     steps = jnp.ones((order["batch_size"] * (1 + spec["paired"]), spec["max_length"]))
