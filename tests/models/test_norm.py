@@ -80,3 +80,18 @@ def test_a_fork_is_the_norm_and_what_went_in(kind, training):
     assert torch.equal(skip, x)
     torch.testing.assert_close(y, norm(x, lengths))
     torch.testing.assert_close(gradient, torch.autograd.grad(((norm(x, lengths) + 2 * x) * cotangent).sum(), x)[0])
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_norm_that_says_it_clears_the_padding_does_so(kind, training):
+    norm, lengths = make_norm(kind, 3, 0.1).train(training), torch.tensor([6, 2])
+    torch.nn.init.ones_(norm.bias)
+    x = torch.randn(2, 6, 3)
+    x[1, 2:] = float("nan")
+    x.requires_grad_()
+    y = norm(x, lengths)
+    assert norm.clears_padding == (y[1, 2:] == 0).all() == (training and kind == "batch")
+    if norm.clears_padding:
+        y.backward(torch.full_like(y, float("inf")))
+        assert (x.grad[1, 2:] == 0).all()

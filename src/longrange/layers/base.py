@@ -62,7 +62,7 @@ class SequenceLayer(nn.Module, ABC):
 
         Args:
             u: (B, L, H) float.
-            lengths: valid steps of each sequence, (B,) int64; all L where None.
+            lengths: valid steps of each sequence, (B,) int64; None where all L are, or u is zero beyond them.
             rate: factor on the time step; 2.0 runs a model on data of half its training sample rate.
         Returns:
             (B, L, d_output) float; zero-input response of the layer beyond `lengths`, to be ignored.

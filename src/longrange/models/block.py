@@ -44,7 +44,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """(B, L, H) to (B, L, H); lengths and rate as for a sequence layer."""
-        return self.around(lambda u: self.layer(u, lengths, rate), x, lengths)
+        padded = None if self.prenorm and self.norm.clears_padding else lengths
+        return self.around(lambda u: self.layer(u, padded, rate), x, lengths)
 
     def around(self, layer: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The block with `layer`, (B, L, H) to (B, L, d_output), in its layer's place."""

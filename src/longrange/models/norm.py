@@ -9,7 +9,16 @@ from longrange.kernels import backend, batch_norm, processes
 
 
 class Norm(nn.Module):
-    """A norm over (B, L, H), called with (x, lengths); lengths (B,), or None where every step is valid."""
+    """A norm over (B, L, H), called with (x, lengths); lengths (B,), or None where every step is valid.
+
+    Attributes:
+        clears_padding: what it gives is zero beyond a sequence's length, whatever stood there.
+    """
+
+    @property
+    def clears_padding(self) -> bool:
+        """See the class."""
+        return False
 
     def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Normalised x for a residual branch, and x for the sum after it, both (B, L, H)."""
@@ -54,6 +63,11 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
 
     In a distributed training the batch is that of all processes together.
     """
+
+    @property
+    def clears_padding(self) -> bool:
+        """See `Norm`: in training, where padded steps have no gradient either."""
+        return self.training
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise x, (B, L, H); lengths (B,), or None where every step is valid."""
