@@ -12,6 +12,7 @@ import pytest
 
 from longrange.cli import compose
 from longrange.errors import ConfigError, DataError
+from longrange.results import errands
 from longrange.results.visit import visit
 from tests.paths import ROOT
 
@@ -160,6 +161,11 @@ def test_mistakes_are_refused_before_anything_runs(repository, tmp_path, overrid
     with pytest.raises(ConfigError, match=message):
         come(repository, tmp_path / "out", *overrides)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_key_of_the_visit_is_taken_for_one_of_the_training():
+    visits = compose("measure", ["experiment=listops/s5"]).keys() - compose("train", []).keys() - {"budget"}
+    assert visits == errands._OWN
 
 
 def test_a_training_is_asked_for(repository):

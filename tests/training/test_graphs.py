@@ -13,6 +13,7 @@ from longrange.training.graphs import Replayed, check_graphs
 
 SPEC = TaskSpec("made_up", "continuous", input_size=1, output_size=3, max_length=16)
 SMALL = ["model.n_layers=2", "model.d_model=16", "model.block.dropout=0.2"]
+LAYERS = ["s4", "s4d", "s5", "lssl", "lssl_fixed"]
 needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
@@ -30,7 +31,8 @@ def recorder(calls):
 
 def model_of(layer="s5", device="cpu"):
     torch.manual_seed(0)
-    return build(compose("benchmark", ["data=smnist", f"model={layer}", *SMALL]).model, spec=SPEC).to(device)
+    chosen = ["model=lssl", "model.layer.trainable=false"] if layer == "lssl_fixed" else [f"model={layer}"]
+    return build(compose("benchmark", ["data=smnist", *chosen, *SMALL]).model, spec=SPEC).to(device)
 
 
 def steps_of(model, call, device="cpu"):
@@ -45,7 +47,22 @@ def steps_of(model, call, device="cpu"):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("layer", ["s4", "s4d", "s5", "lssl"])
+def test_what_a_layer_keeps_of_its_buffers_outlives_the_recording():
+    """The graph reads it at the address where it was when it was recorded."""
+    model, inputs = model_of("lssl_fixed"), torch.randn(4, 16, 1)
+
+    def record(module, arguments):
+        """A replay calls nothing of the model."""
+        scores = module(*arguments).detach()
+        return lambda inputs: scores
+
+    Replayed(model, record)(inputs, None, 1.0)
+    kept = [block.layer._fixed._systems[1.0] for block in model.blocks]
+    model.eval()(inputs)
+    assert all(block.layer._fixed._systems[1.0] is system for block, system in zip(model.blocks, kept, strict=True))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 def test_recording_leaves_no_trace_in_a_training(layer):
     model, calls = model_of(layer), []
     plain = steps_of(model, model)
@@ -86,16 +103,21 @@ def trainer_of(device="cuda", processes=1, accumulate=1):
 )
 def test_what_graphs_cannot_do_is_refused(trainer, reason):
     with pytest.raises(ConfigError, match=f"graphs=true: .*{reason}"):
-        check_graphs(trainer, SPEC)
+        check_graphs(trainer, SPEC, recompute=False)
 
 
 def test_sequences_of_several_lengths_are_refused():
     with pytest.raises(ConfigError, match="graphs=true: sequences of made_up differ in length"):
-        check_graphs(trainer_of(), TaskSpec("made_up", "tokens", 3, 3, 16, variable_length=True))
-    check_graphs(trainer_of(), SPEC)
+        check_graphs(trainer_of(), TaskSpec("made_up", "tokens", 3, 3, 16, variable_length=True), recompute=False)
+    check_graphs(trainer_of(), SPEC, recompute=False)
 
 
-@pytest.mark.parametrize("layer", [pytest.param(layer, marks=needs_gpu) for layer in ("s4", "s4d", "s5", "lssl")])
+def test_blocks_that_are_computed_again_are_refused():
+    with pytest.raises(ConfigError, match=r"graphs=true: not with model\.recompute=true"):
+        check_graphs(trainer_of(), SPEC, recompute=True)
+
+
+@pytest.mark.parametrize("layer", [pytest.param(layer, marks=needs_gpu) for layer in LAYERS])
 def test_graphs_train_as_plain_calls_do(layer):
     model = model_of(layer, "cuda")
     plain = steps_of(model, model, "cuda")

@@ -20,7 +20,7 @@ _OWN = {
     "profile",
     "processes",
     "peers",
-    "results",
+    "work",
     "out",
     "carried",
     "most_mib",

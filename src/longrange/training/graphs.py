@@ -41,11 +41,12 @@ class Replayed:
     def _record(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
         """The graphs; buffers and random numbers are left as they were before the calls that recording takes."""
         devices = [inputs.device] if inputs.is_cuda else []
-        before = [buffer.clone() for buffer in self.model.buffers()]
+        before = [(buffer, buffer._version, buffer.clone()) for buffer in self.model.buffers()]
         with torch.random.fork_rng(devices):
             recorded = self.record(_TrainingCall(self.model), (inputs.clone(),))
-        for buffer, value in zip(self.model.buffers(), before, strict=True):
-            buffer.copy_(value)
+        for buffer, version, value in before:
+            if buffer._version != version:  # writing to others would end what layers keep of them, and graphs read
+                buffer.copy_(value)
         return recorded
 
 
@@ -60,12 +61,20 @@ class _TrainingCall(nn.Module):
         return self.model(inputs, None, 1.0)
 
 
-def check_graphs(trainer: pl.Trainer, spec: TaskSpec) -> None:
+def check_graphs(trainer: pl.Trainer, spec: TaskSpec, *, recompute: bool) -> None:
     """Refuse what graphs cannot do.
 
+    Args:
+        trainer: of the training.
+        spec: of its task.
+        recompute: whether the model computes blocks again in the backward pass.
     Raises:
-        ConfigError: no GPU, several processes, accumulated batches, or sequences of several lengths.
+        ConfigError: no GPU, several processes, accumulated batches, sequences of several lengths, or blocks that are
+            computed again.
     """
+    if recompute:
+        # Computing a block again draws its random numbers again, and their state cannot be set while recording.
+        raise ConfigError("graphs=true: not with model.recompute=true")
     if spec.variable_length:
         raise ConfigError(f"graphs=true: sequences of {spec.name} differ in length, and a graph has one shape")
     if trainer.strategy.root_device.type != "cuda":

@@ -122,7 +122,7 @@ def _run(
     device = trainer.strategy.root_device
     kernels = backend.resolve(device)
     if cfg.graphs:
-        check_graphs(trainer, data.spec)
+        check_graphs(trainer, data.spec, recompute=task.model.recompute)
         task.replayed = Replayed(task.model)
     if trainer.is_global_zero:
         log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
