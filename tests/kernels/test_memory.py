@@ -1,9 +1,11 @@
-"""The allocator keeps what it was given back."""
+"""The allocator keeps what it was given back, up to a bound."""
 
 import subprocess
 import sys
 
 import pytest
+
+from longrange.kernels import memory
 
 PROBE = """
 import resource, sys, torch
@@ -26,3 +28,34 @@ def test_large_tensors_reuse_their_pages():
         for mode in ("keep", "default")
     }
     assert faults["keep"] < 0.5 * faults["default"]
+
+
+RETURNING = """
+import torch
+from longrange.kernels.memory import FreedMemory, held_memory, keep_freed_memory
+keep_freed_memory()
+freed, tensor = FreedMemory(), torch.ones(2**20)
+freed.after_step()
+many = [torch.ones(2**20) for _ in range(200)]
+del many
+before = held_memory()
+freed.after_step()
+print(before - held_memory())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a function of glibc")
+def test_too_much_that_is_free_is_handed_back():
+    done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, check=True)
+    assert int(done.stdout) > 150 * 4 * 2**20
+
+
+def test_memory_is_handed_back_where_twice_of_what_a_step_needs_is_held(monkeypatch):
+    held, returns = iter([100, 150, 201, 80, 199, 200, 201, 120, 240, 241, 0]), []
+    monkeypatch.setattr(memory, "held_memory", lambda: next(held))
+    monkeypatch.setattr(memory, "_of_glibc", lambda name: lambda size: returns.append(name))
+    freed, counts = memory.FreedMemory(), []
+    for _ in range(10):
+        freed.after_step()
+        counts.append(len(returns))
+    assert counts == [0, 0, 1, 1, 1, 1, 2, 2, 2, 3]

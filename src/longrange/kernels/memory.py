@@ -1,27 +1,59 @@
 """Memory of CPU training: keep what was freed for the next step instead of handing it back to the system."""
 
 import ctypes
+import resource
 import sys
+from pathlib import Path
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MOST = 2  # what may be held, as a multiple of what a step has needed at most
 
 
 def keep_freed_memory() -> bool:
     """Make this process's allocator reuse large blocks.
 
     By default glibc maps every large tensor anew and unmaps it when freed, so that each step pays for fresh pages,
-    zeroed by the kernel. The peak stays what it was; memory goes back when the process
-    ends. Other C libraries are left alone.
+    zeroed by the kernel. Memory goes back when the process ends, or when `FreedMemory` hands it back. Other C libraries
+    are left alone.
 
     Returns:
         Whether the allocator took the settings.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    if (mallopt := _of_glibc("mallopt")) is None:
         return False
     in_bytes = {_M_MMAP_THRESHOLD: 2**30, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
     taken = [mallopt(parameter, value) for parameter, value in in_bytes.items()]
     return min(taken) == 1
+
+
+class FreedMemory:
+    """Hands freed memory back to the system when it has become too much.
+
+    Steps whose sequences differ in length leave holes of many sizes, and the next step finds few that suit: what the
+    process holds would grow from step to step to several times of what any step needs.
+    """
+
+    def __init__(self) -> None:
+        self._needed = 0  # by the process, as the first step after a return shows, at most so far
+        self._fresh = True
+
+    def after_step(self) -> None:
+        """To be called when a step has ended; the step after a return takes longer."""
+        held = held_memory()
+        if self._fresh:
+            self._needed, self._fresh = max(self._needed, held), False
+        elif held > _MOST * self._needed and (trim := _of_glibc("malloc_trim")):
+            trim(0)
+            self._fresh = True
+
+
+def held_memory() -> int:
+    """Resident memory of this process, bytes; 0 where the system does not tell."""
+    statistics = Path("/proc/self/statm")
+    return int(statistics.read_text().split()[1]) * resource.getpagesize() if statistics.exists() else 0
+
+
+def _of_glibc(name: str):
+    """A function of the C library, if it has it."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

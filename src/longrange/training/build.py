@@ -15,6 +15,7 @@ from longrange.errors import ConfigError, LongrangeError
 from longrange.kernels import backend, round_projections
 from longrange.kernels.memory import keep_freed_memory
 from longrange.models.spec import TaskSpec
+from longrange.training.callbacks import ReturnedMemory
 from longrange.training.durable import DurableIO
 from longrange.training.groups import rules_from
 from longrange.training.processes import EndTogether, check_processes
@@ -92,7 +93,7 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
         trainer = instantiate(
             cfg,
             precision=precision_of(cfg),
-            callbacks=[*callbacks, EndTogether()],
+            callbacks=[*callbacks, EndTogether(), ReturnedMemory()],
             logger=list(loggers),
             limit_train_batches=_limit_of_parts(cfg),
             plugins=[DurableIO()],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from longrange.data.batch import Batch
 from longrange.errors import DivergedError
+from longrange.kernels.memory import FreedMemory
 
 
 class History(Callback):
@@ -88,6 +89,18 @@ class Throughput(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the speed of the process before."""
         self.earlier = state_dict["samples_per_s"]
+
+
+class ReturnedMemory(Callback):
+    """Keeps a training on the CPU from holding ever more memory, see `FreedMemory`."""
+
+    def __init__(self) -> None:
+        self._freed = FreedMemory()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
+        """Look at what is held."""
+        if trainer.strategy.root_device.type == "cpu":
+            self._freed.after_step()
 
 
 class FiniteGuard(Callback):
