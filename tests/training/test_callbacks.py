@@ -12,6 +12,7 @@ from longrange.errors import DivergedError
 from longrange.models.dropout import Part
 from longrange.training import callbacks
 from longrange.training.callbacks import FiniteGuard, Throughput, first_bad_parameter, peak_memory_bytes
+from tests.backends import gpu_only
 
 
 def model():
@@ -45,6 +46,54 @@ def test_validation_loss_is_guarded():
     trainer.callback_metrics["val/loss"] = torch.tensor(float("inf"))
     with pytest.raises(DivergedError, match="validation loss is inf at step 7, epoch 2"):
         FiniteGuard().on_validation_end(trainer, module)
+
+
+def guarded_steps(guard, losses):
+    """Steps of these losses under a guard, then a checkpoint: in which step it raised what, if anything."""
+    trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda loss: loss), global_step=0, current_epoch=0)
+    module = SimpleNamespace(model=model())
+    try:
+        for loss in losses:
+            guard.on_before_backward(trainer, module, torch.tensor(loss))
+            guard.on_before_optimizer_step(trainer, module, None)
+            trainer.global_step += 1
+        guard.on_save_checkpoint(trainer, module, {})
+    except DivergedError as problem:
+        return trainer.global_step, str(problem)
+    return None
+
+
+def test_a_bad_loss_stops_its_own_step():
+    assert guarded_steps(FiniteGuard(), [1.0, 2.0]) is None
+    step, problem = guarded_steps(FiniteGuard(), [1.0, float("nan"), 1.0])
+    assert step == 1
+    assert problem.startswith("the training loss is nan at step 1, epoch 0: ")
+
+
+def test_on_a_gpu_it_stops_the_next_step_or_the_checkpoint(monkeypatch):
+    class UnderWay(callbacks._Reading):
+        """As of a GPU's number, which is not here yet."""
+
+        def __init__(self, number, trainer):
+            super().__init__(number, trainer)
+            self.is_under_way = True
+
+        def value(self):
+            return self._number.item()
+
+    monkeypatch.setattr(callbacks, "_Reading", UnderWay)
+    assert guarded_steps(FiniteGuard(), [1.0, 2.0]) is None
+    for losses in ([1.0, float("nan"), 1.0], [1.0, float("nan")]):
+        step, problem = guarded_steps(FiniteGuard(), losses)
+        assert step == 2
+        assert problem.startswith("the training loss is nan at step 1, epoch 0: ")
+
+
+@gpu_only
+def test_a_number_of_a_gpu_arrives():
+    reading = callbacks._Reading(torch.tensor(1.5).cuda(), SimpleNamespace(global_step=3, current_epoch=1))
+    assert reading.is_under_way
+    assert reading.value() == 1.5
 
 
 def test_throughput_counts_training_time_only(monkeypatch):

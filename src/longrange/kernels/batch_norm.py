@@ -34,7 +34,7 @@ def batch_norm(
     """
     version = backend.resolve(x.device)
     if version == "triton":
-        return _BatchNorm.apply(x, lengths, weight, bias, eps, _triton())
+        return _BatchNorm.apply(x, lengths.contiguous(), weight, bias, eps, _triton())
     wide = x.to(weight.dtype)
     if version == "cpu":
         y, skip, *moments = _BatchNorm.apply(wide, lengths, weight, bias, eps, batch_norm_cpu)

@@ -1,5 +1,6 @@
 """What watches a training: the history of its epochs, its speed and memory, and whether it is still finite."""
 
+import math
 import resource
 import sys
 from collections.abc import Iterable
@@ -106,26 +107,40 @@ class ReturnedMemory(Callback):
 class FiniteGuard(Callback):
     """Stops a training whose loss is not finite, before the optimiser step that would spread it to every parameter.
 
-    All processes stop together: the loss of a step is that of all of them, and of all batches that it accumulates.
+    All processes stop together: the loss of a step is that of all of them, and of all batches that it accumulates. On a
+    GPU, which would run idle while Python waits for the loss, it stops one step later, and before any checkpoint.
     """
 
     def __init__(self):
         self._losses: list[Tensor] = []
+        self._last: _Reading | None = None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Keep the loss until its gradients are known."""
         self._losses.append(loss.detach())
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer) -> None:
-        """Check the loss of the step.
+        """Check the loss of the step, on a GPU that of the one before.
 
         Raises:
             DivergedError: it is NaN or infinite.
         """
-        loss = trainer.strategy.reduce(torch.stack(self._losses).sum())
+        before, self._last = self._last, _Reading(trainer.strategy.reduce(torch.stack(self._losses).sum()), trainer)
         self._losses.clear()
-        if not torch.isfinite(loss):
-            self._stop(trainer, pl_module, f"the training loss is {loss.item()}")
+        if before is not None:
+            self._check(before, pl_module)
+        if not self._last.is_under_way:
+            self._check_last(pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """See that the last step is worth being kept.
+
+        Raises:
+            DivergedError: its loss is NaN or infinite.
+        """
+        self._check_last(pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check the validation loss, which the last step may have spoilt.
@@ -133,17 +148,45 @@ class FiniteGuard(Callback):
         Raises:
             DivergedError: it is NaN or infinite.
         """
-        loss = trainer.callback_metrics["val/loss"]
-        if not torch.isfinite(loss):
-            self._stop(trainer, pl_module, f"the validation loss is {loss.item()}")
+        self._check_last(pl_module)
+        self._check(_Reading(trainer.callback_metrics["val/loss"], trainer), pl_module, "validation")
+
+    def _check_last(self, pl_module: pl.LightningModule) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            self._check(last, pl_module)
 
     @staticmethod
-    def _stop(trainer: pl.Trainer, pl_module: pl.LightningModule, what: str) -> None:
-        raise DivergedError(
-            f"{what} at step {trainer.global_step}, epoch {trainer.current_epoch}: "
-            f"{first_bad_parameter(pl_module.model.named_parameters())}; "
-            "lower optimizer.lr or optimizer.ssm_lr, or set trainer.gradient_clip_val=1"
-        )
+    def _check(reading: "_Reading", pl_module: pl.LightningModule, kind: str = "training") -> None:
+        if not math.isfinite(loss := reading.value()):
+            raise DivergedError(
+                f"the {kind} loss is {loss} at {reading.when}: "
+                f"{first_bad_parameter(pl_module.model.named_parameters())}; "
+                "lower optimizer.lr or optimizer.ssm_lr, or set trainer.gradient_clip_val=1"
+            )
+
+
+class _Reading:
+    """A number, () float, that is on its way from a GPU, or is here.
+
+    Attributes:
+        when: the step and epoch that it is of.
+        is_under_way: whether asking for it may have to wait.
+    """
+
+    def __init__(self, number: Tensor, trainer: pl.Trainer):
+        self.when = f"step {trainer.global_step}, epoch {trainer.current_epoch}"
+        self.is_under_way, self._number = number.is_cuda, number
+        if self.is_under_way:
+            self._number = torch.empty_like(number, device="cpu", pin_memory=True).copy_(number, non_blocking=True)
+            self._arrival = torch.cuda.Event()
+            self._arrival.record(torch.cuda.current_stream(number.device))
+
+    def value(self) -> float:
+        """The number, once it is here."""
+        if self.is_under_way:
+            self._arrival.synchronize()
+        return self._number.item()
 
 
 def first_bad_parameter(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:

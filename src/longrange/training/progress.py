@@ -1,6 +1,7 @@
 """How far a training is: a bar on a terminal, elsewhere a line at the end of an epoch, and one a minute within it."""
 
 import logging
+import math
 from datetime import timedelta
 from time import perf_counter
 
@@ -12,6 +13,7 @@ from longrange.training.callbacks import Throughput
 
 log = logging.getLogger(__name__)
 _PAUSE = 60.0  # seconds between lines within an epoch
+_REFRESH = 0.5  # seconds between the losses that the bar shows
 
 
 class RunClock:
@@ -56,6 +58,7 @@ class RunProgressBar(RichProgressBar):
     def __init__(self, stage: str | None = None):
         super().__init__()
         self._clock, self._loss, self._stage = RunClock(), float("nan"), stage
+        self._read = -math.inf
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock with the bar."""
@@ -64,7 +67,8 @@ class RunProgressBar(RichProgressBar):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
         """Advance the bar."""
-        self._loss = outputs["loss"].item()
+        if perf_counter() - self._read > _REFRESH:  # a GPU runs idle while Python waits for the number
+            self._loss, self._read = outputs["loss"].item(), perf_counter()
         self._clock.step(trainer)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 

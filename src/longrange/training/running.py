@@ -3,8 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torchmetrics import Metric
+
+
+class WeightedMean(Metric):
+    """The mean of values by their weights.
+
+    Nothing is read back from a device: torchmetrics' own looks for NaN in each update, and makes a GPU run idle.
+    """
+
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "weight"):
+            self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, weight: int) -> None:
+        """Count a value, () float, as often as its weight says."""
+        self.total += value * weight
+        self.weight += weight
+
+    def compute(self) -> Tensor:
+        """The mean so far, () float."""
+        return self.total / self.weight
 
 
 class RunningEpoch(nn.Module):

@@ -1,6 +1,5 @@
 """The Lightning modules: how a model is optimised, and a step of training or evaluation for every model and task."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric, MeanSquaredError, Metric
+from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from longrange.data.batch import Batch
@@ -21,7 +20,7 @@ from longrange.models.spec import TaskSpec
 from longrange.training.checkpoint import batches_behind
 from longrange.training.graphs import Replayed
 from longrange.training.groups import Rule, parameter_groups
-from longrange.training.running import RunningEpoch
+from longrange.training.running import RunningEpoch, WeightedMean
 from longrange.training.schedules import Horizon
 
 LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
@@ -64,8 +63,7 @@ class TrainableModule(pl.LightningModule):
         super().__init__()
         self.model, self.metric, self.mode, self.seed, self.config = model, metric, mode, seed, config or {}
         self.algorithm, self.rules, self.scheduler = algorithm, rules, scheduler
-        # A NaN stays one; "disable" would do that too, but then torchmetrics ignores the weights.
-        self.running = RunningEpoch({"loss": MeanMetric(nan_strategy=math.nan)})
+        self.running = RunningEpoch({"loss": WeightedMean()})
 
     def groups(self) -> list[dict]:
         """The model's optimiser groups, see `parameter_groups`."""
