@@ -79,6 +79,7 @@ def test_float32_is_near_float64_for_the_smallest_steps(rule, version):
 
 
 @each_fast
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
 @pytest.mark.parametrize(("rule", "pole"), [("zoh", 0.0), ("bilinear", 2.0)])
 def test_a_pole_that_the_rule_excludes_spoils_its_own_state_alone(rule, pole, version):
     inputs = parameters(3, 4, 1, 0)
