@@ -58,7 +58,7 @@ def system(rule, p, H, directions, dtype):
         torch.zeros(H, directions * p, 2, dtype=dtype),
     )
     outputs = diagonal_system_triton.system_forward(rule, *vectors, B, C, 2.0)
-    diagonal_system_triton.system_backward(rule, *vectors, B, 2.0, *outputs)
+    diagonal_system_triton.system_backward(rule, tuple(vectors), B, 2.0, outputs)
 
 
 def products(sums, H, N, length):
@@ -102,7 +102,7 @@ def batch_norm(x):
     batch_norm_triton.normalized(x, lengths, mean, variance, vector, vector, 1e-5)
     sums = batch_norm_triton.sums(x, x, lengths, mean, variance, 1e-5)
     for skip in (None, x):
-        batch_norm_triton.combine(x, x, lengths, mean, variance, count, vector, 1e-5, sums, skip)
+        batch_norm_triton.combine(x, x, lengths, (mean, variance, count, sums), vector, 1e-5, skip)
 
 
 GROUPS = {

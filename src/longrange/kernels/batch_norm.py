@@ -78,6 +78,6 @@ class _BatchNorm(torch.autograd.Function):
             return grad_skip, None, None, None, None, None
         x, lengths, weight, mean, variance, count = ctx.saved_tensors
         own = ctx.kernels.sums(grad_y, x, lengths, mean, variance, ctx.eps)
-        every = processes.total(own)
-        grad_x = ctx.kernels.combine(grad_y, x, lengths, mean, variance, count, weight, ctx.eps, every, grad_skip)
+        of_batch = mean, variance, count, processes.total(own)
+        grad_x = ctx.kernels.combine(grad_y, x, lengths, of_batch, weight, ctx.eps, grad_skip)
         return grad_x, None, own[1], own[0], None, None

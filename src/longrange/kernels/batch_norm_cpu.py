@@ -38,20 +38,16 @@ def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, variance: Tenso
 
 
 def combine(
-    grad: Tensor,
-    x: Tensor,
-    lengths: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    count: Tensor,
-    weight: Tensor,
-    eps: float,
-    sums: Tensor,
+    grad: Tensor, x: Tensor, lengths: Tensor, of_batch: tuple[Tensor, ...], weight: Tensor, eps: float,
     skip: Tensor | None,
-) -> Tensor:
-    """The gradient in x by way of the valid steps, with `sums` over the whole batch, zeros elsewhere; + skip."""
+) -> Tensor:  # fmt: skip
+    """The gradient in x by way of the valid steps, zeros elsewhere; + skip.
+
+    `of_batch` are mean, variance, count and `sums` of the whole batch.
+    """
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     addend = x.new_zeros(1, 1, x.shape[2]) if skip is None else one_step(skip)
+    mean, variance, count, sums = of_batch
     _combine(eps, *arrays(grad, x, lengths, mean, variance, count.view(1), weight, sums, addend, out))
     return out
 

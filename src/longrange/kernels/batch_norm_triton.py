@@ -45,19 +45,15 @@ def sums(grad: Tensor, x: Tensor, lengths: Tensor, mean: Tensor, variance: Tenso
 
 
 def combine(
-    grad: Tensor,
-    x: Tensor,
-    lengths: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    count: Tensor,
-    weight: Tensor,
-    eps: float,
-    sums: Tensor,
+    grad: Tensor, x: Tensor, lengths: Tensor, of_batch: tuple[Tensor, ...], weight: Tensor, eps: float,
     skip: Tensor | None,
-) -> Tensor:
-    """The gradient in x by way of the valid steps, with `sums` over the whole batch, zeros elsewhere; + skip."""
+) -> Tensor:  # fmt: skip
+    """The gradient in x by way of the valid steps, zeros elsewhere; + skip.
+
+    `of_batch` are mean, variance, count and `sums` of the whole batch.
+    """
     out = x.new_empty(x.shape)
+    mean, variance, count, sums = of_batch
     statistics = mean, variance, count, weight.contiguous(), *sums.contiguous()
     addend = None if skip is None else skip.contiguous()
     _launch(_combine, x, grad.contiguous(), x.contiguous(), lengths, *statistics, addend, out, EPS=eps)

@@ -34,18 +34,7 @@ def products(u_hat: Tensor, K_hat: Tensor) -> Tensor:
 def correlations(
     grad: Tensor, u_hat: Tensor, K_hat: Tensor, for_u: bool, for_K: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of `products`.
-
-    Args:
-        grad: (B, M, H, F) complex.
-        u_hat: (B, H, F).
-        K_hat: (M, H, F).
-        for_u: whether the gradient in u_hat is wanted.
-        for_K: whether the gradient in K_hat is wanted.
-    Returns:
-        Sums of grad conj(K_hat) over channels, (B, H, F), and of grad conj(u_hat) over sequences, (M, H, F); None where
-        not wanted.
-    """
+    """See `convolution_cpu.correlations`; grad is only read."""
     B, M, H, F = grad.shape
     grad_u, grad_K = u_hat.new_empty(B, H, F) if for_u else None, K_hat.new_empty(M, H, F) if for_K else None
     channels = triton.next_power_of_2(M)

@@ -66,6 +66,6 @@ class _System(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_A_bar, grad_B_bar, grad_rows):
-        grads = ctx.kernels.system_backward(ctx.rule, *ctx.saved_tensors, ctx.gain, grad_A_bar, grad_B_bar, grad_rows)
-        return None, *grads, None, None
+    def backward(ctx, *grads):
+        *states, B = ctx.saved_tensors
+        return None, *ctx.kernels.system_backward(ctx.rule, tuple(states), B, ctx.gain, grads), None, None

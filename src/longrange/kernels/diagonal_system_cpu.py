@@ -23,22 +23,15 @@ def system_forward(
 
 
 def system_backward(
-    rule: str,
-    Lambda_re: Tensor,
-    Lambda_im: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    gain: float,
-    grad_A_bar: Tensor,
-    grad_B_bar: Tensor,
-    grad_rows: Tensor,
+    rule: str, states: tuple[Tensor, ...], B: Tensor, gain: float, grads: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Gradients in Lambda_re, Lambda_im, dt, B and C."""
+    """Gradients in `states` (Lambda_re, Lambda_im, dt), B and C from those of what `system_forward` gives."""
     p, H, _ = B.shape
+    grad_A_bar, grad_B_bar, grad_rows = grads
     grad_B, grad_C = torch.empty_like(B), B.new_empty(H, grad_rows.shape[1] // 2, 2)
-    small = [torch.empty_like(dt) for _ in range(3)]
-    grads = grad_A_bar, grad_B_bar.view(2, p, H), grad_rows.view(H, -1, 2, p)
-    _backward(rule == "zoh", gain, *arrays(Lambda_re, Lambda_im, dt, B, *grads, *small, grad_B, grad_C))
+    small = [B.new_empty(p) for _ in range(3)]
+    of_results = grad_A_bar, grad_B_bar.view(2, p, H), grad_rows.view(H, -1, 2, p)
+    _backward(rule == "zoh", gain, *arrays(*states, B, *of_results, *small, grad_B, grad_C))
     return *small, grad_B, grad_C
 
 

@@ -29,22 +29,14 @@ def system_forward(
 
 
 def system_backward(
-    rule: str,
-    Lambda_re: Tensor,
-    Lambda_im: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    gain: float,
-    grad_A_bar: Tensor,
-    grad_B_bar: Tensor,
-    grad_rows: Tensor,
+    rule: str, states: tuple[Tensor, ...], B: Tensor, gain: float, grads: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Gradients in Lambda_re, Lambda_im, dt, B and C."""
+    """Gradients in `states` (Lambda_re, Lambda_im, dt), B and C from those of what `system_forward` gives."""
     p, H, _ = B.shape
-    D = grad_rows.shape[1] // (2 * p)
-    small = [dt.new_empty(p) for _ in range(3)]
+    D = grads[-1].shape[1] // (2 * p)
+    small = [B.new_empty(p) for _ in range(3)]
     grad_B, grad_C = B.new_empty(p, H, 2), B.new_empty(H, D * p, 2)
-    tensors = [t.contiguous() for t in (Lambda_re, Lambda_im, dt, B, grad_A_bar, grad_B_bar, grad_rows)]
+    tensors = [t.contiguous() for t in (*states, B, *grads)]
     launch(_backward, (triton.cdiv(p, _STATES),), *tensors, *small, grad_B, grad_C, p, H, **_constants(rule, gain, D))
     return *small, grad_B, grad_C
 
