@@ -10,6 +10,7 @@ import pytest
 from hydra.errors import InstantiationException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import longrange.cli
 from longrange import diagnose
@@ -170,6 +171,25 @@ def test_a_bug_keeps_its_traceback(type_command, capsys):
     trace = capsys.readouterr().err
     assert "in buggy" in trace
     assert trace.endswith("TypeError: a bug, not a mistake\n")
+
+
+def test_a_bug_in_the_answer_to_a_mistake_keeps_its_traceback(type_command, capsys):
+    def buggy(cfg):
+        try:
+            refuse()
+        except DataError:
+            raise AttributeError("a bug in the answer") from None
+
+    assert type_command(buggy) == 1
+    assert capsys.readouterr().err.endswith("AttributeError: a bug in the answer\n")
+
+
+def test_what_lightning_refuses_gets_one_line(type_command, capsys):
+    def misconfigured(cfg):
+        raise MisconfigurationException("0.01 * 6 < 1.\nTry another")
+
+    assert type_command(misconfigured) == 2
+    assert only_line(capsys) == "error: trainer: 0.01 * 6 < 1. Try another"
 
 
 def test_a_failing_job_of_a_sweep_does_not_stop_the_others(type_command, capsys):

@@ -74,15 +74,16 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
         return _in_hydras_words(error)
     if machine := _trouble_of_the_machine(error):
         return machine
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's, which is slow to import
+        return f"trainer: {' '.join(str(error).split())}"
     cause = error.__cause__ if isinstance(error, InstantiationException) else error
     if isinstance(cause, TypeError | ValueError):
         with _hydra(config_dir):
             mistyped = _mistyped(overrides, config_name)
         if mistyped:
             return f"{mistyped} ({cause})"
-    if _refused_arguments(cause) or str(error).startswith("Error locating target"):
-        return _in_hydras_words(error)
-    return None
+    refused = _refused_arguments(cause) or str(error).startswith("Error locating target")
+    return _in_hydras_words(error) if refused else None
 
 
 def _trouble_of_the_machine(error: Exception) -> str | None:
@@ -116,8 +117,9 @@ def _hydra(config_dir: Path) -> Iterator[None]:
 
 
 def _find_cause(error: BaseException | None, kind: type[Exception]) -> BaseException | None:
+    """The error, or one that it was raised from; one that was merely being handled when a bug showed up is no cause."""
     while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return error
 
 

@@ -1,5 +1,7 @@
 """Checkpoints that are read, and those that are refused in one line."""
 
+import shutil
+
 import pytest
 import torch
 from toy_task import toy_config
@@ -84,7 +86,20 @@ def test_continuing_elsewhere_needs_the_best_epoch(tmp_path, run):
     alone = tmp_path / "last.ckpt"
     alone.write_bytes((run.run_dir / "checkpoints" / "last.ckpt").read_bytes())
     with pytest.raises(CheckpointError, match=r"best\.ckpt, must lie beside it"):
-        adopt_best(alone, tmp_path / "new")
+        adopt_best(alone, load(alone), tmp_path / "new")
+
+
+def test_the_best_epoch_beside_a_checkpoint_must_be_the_one_it_means(tmp_path, run):
+    source = tmp_path / "copied" / "previous.ckpt"
+    shutil.copytree(run.run_dir / "checkpoints", source.parent)
+    earlier = load(source)
+    earlier["callbacks"]["BestAndLast"]["best_epoch"] = run.best_epoch - 1
+    torch.save(earlier, source)
+    with pytest.raises(
+        CheckpointError, match=rf"best\.ckpt: of epoch {run.best_epoch + 1}, .* has epoch {run.best_epoch}"
+    ):
+        adopt_best(source, load(source), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_load_missing(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -39,6 +40,27 @@ def test_another_sample_rate_is_measured_beside_the_one_of_training(run):
     assert half["test"]["loss"] != own["test"]["loss"]
     assert half["test"]["loss"] == pytest.approx(own["test"]["loss"], rel=0.05)
     assert list(evaluated(run, "++data.sample_rate=8000", "rate=1.0")) == ["16000 Hz, rate 1", "8000 Hz, rate 1"]
+
+
+def test_data_is_read_where_it_is_now(run, monkeypatch):
+    trained = OmegaConf.create(load(run.best_checkpoint)["config"])
+    moved = Path(trained.paths.data).rename(Path(trained.paths.data).with_name("moved"))
+    try:
+        assert evaluated(run, f"paths.data={moved}").keys() == {"16000 Hz, rate 1"}
+        monkeypatch.setenv("LONGRANGE_DATA", str(moved))
+        assert evaluated(run).keys() == {"16000 Hz, rate 1"}
+        assert not Path(trained.paths.data).exists()
+    finally:
+        moved.rename(trained.paths.data)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [("rate=0", "rate=0: "), ("rate=abc", "rate=abc: "), ("packages=abc", r"such as packages=\[abc\]")],
+)
+def test_its_own_keys_are_checked(run, override, told):
+    with pytest.raises(ConfigError, match=told):
+        evaluated(run, override)
 
 
 def test_the_command_line_takes_the_keys_of_the_checkpoint(run):

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 import warnings
@@ -146,6 +147,19 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(whole, tmp_path, 
     (line,) = [record.message for record in caplog.records if "trying the one before" in record.message]
     assert str(last) in line
     assert any(f"{last.with_name('previous.ckpt')}: going on after epoch 1/3" in r.message for r in caplog.records)
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["of a later epoch", "damaged"])
+def test_a_best_epoch_that_is_not_the_one_meant_is_not_taken_for_it(tmp_path, damage):
+    folder = stopped(tmp_path, epoch=2)  # the first two are behind it
+    shutil.copyfile(folder / "last.ckpt", folder / "best.ckpt")
+    state = checkpoints.load(folder / "last.ckpt")
+    state["callbacks"]["BestAndLast"] |= {"best_epoch": 0, "best_score": 2.0}  # better than any accuracy to come
+    torch.save(state, folder / "last.ckpt")
+    if damage:
+        (folder / "best.ckpt").write_bytes(b"PK")
+    outcome = train(toy_config(tmp_path, *PLAIN, "resume=auto"))
+    assert outcome.best_epoch == 2 == checkpoints.load(outcome.best_checkpoint)["epoch"]
 
 
 def test_a_flipped_bit_is_not_loaded(tmp_path):

@@ -175,6 +175,8 @@ def test_exploding_training_stops(tmp_path):
         ("seed=-1", r"seed=-1: must not be negative"),
         ("optimizer.algorithm.eps=-1", r"optimizer\.algorithm: Invalid epsilon value: -1"),
         ("trainer.devices=-3", r"trainer: .*devices"),
+        ("trainer.limit_test_batches=0", r"trainer\.limit_test_batches=0: must be above 0, or null for all"),
+        ("scheduler.total_steps=0", r"scheduler\.total_steps=0: must be at least 1"),
     ],
 )
 def test_impossible_values_are_one_line(tmp_path, override, message):

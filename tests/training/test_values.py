@@ -33,6 +33,7 @@ from longrange.training.values import check_values
         ("optimizer.rules.ssm.lr=inf", "optimizer.rules.ssm.lr=inf: must be a finite number"),
         ("optimizer.algorithm.betas=[0.9]", "betas=.*must be a list of 2, each item .*a finite number"),
         ("optimizer.ssm_lr=-1", "optimizer.ssm_lr=-1: must not be negative"),
+        ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1: must not be negative"),
         ("optimizer.rules.ssm.patterns=all", "optimizer.rules.ssm.patterns=all: must be a list, each item text"),
     ],
 )

@@ -84,11 +84,14 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
     """The trainer of a `trainer` config.
 
     Raises:
-        ConfigError: no epochs, what Lightning refuses, such as a GPU where there is none, or what `check_processes`
-            refuses.
+        ConfigError: no epochs or batches, what Lightning refuses, such as a GPU where there is none, or what
+            `check_processes` refuses.
     """
     if cfg.max_epochs is None or cfg.max_epochs < 1:
         raise ConfigError(f"epochs={cfg.max_epochs}: must be at least 1")
+    for key in (f"limit_{split}_batches" for split in ("train", "val", "test")):
+        if (limit := cfg.get(key)) is not None and limit <= 0:
+            raise ConfigError(f"trainer.{key}={limit}: must be above 0, or null for all")
     try:
         trainer = instantiate(
             cfg,

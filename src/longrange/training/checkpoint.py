@@ -4,7 +4,6 @@ A checkpoint holds tensors and plain containers only, so that `torch.load(weight
 """
 
 import logging
-import shutil
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 
 from longrange.errors import CheckpointError
-from longrange.training.durable import damaged_part, keep_previous
+from longrange.training.durable import damaged_part, keep_previous, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +95,19 @@ class BestAndLast(Checkpoint):
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best epoch of a checkpoint."""
-        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        """Go on from the best epoch of a checkpoint, if `best.ckpt` still is that one.
+
+        A run that was killed between its two files left a later one: of the epoch that comes now, the best so far.
+        """
+        if state_dict["best_score"] is None or self._is_of(state_dict["best_epoch"]):
+            self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+
+    def _is_of(self, epoch: int) -> bool:
+        try:
+            return load(self.best)["epoch"] == epoch
+        except CheckpointError as problem:
+            log.warning(f"{problem}; the best epoch will be one of those to come")
+            return False
 
 
 def resolve(resume: str | None, folder: Path) -> Path | None:
@@ -218,22 +228,38 @@ def describe(config: dict[str, Any]) -> str:
     return f"{layer}, {sizes}, on {data['_target_'].rpartition('.')[2]}"
 
 
-def adopt_best(source: Path, folder: Path) -> None:
+def adopt_best(source: Path, checkpoint: dict[str, Any], folder: Path) -> None:
     """Copy the best checkpoint of another run beside those of a run that continues it.
 
     Args:
         source: checkpoint in the other run's folder, with at least an epoch behind it and so with that run's
             `best.ckpt` beside it.
+        checkpoint: what is in it.
         folder: of this run's checkpoints.
     Raises:
-        CheckpointError: `best.ckpt` is not there.
+        CheckpointError: `best.ckpt` is not there, or of a later epoch than the checkpoint.
     """
     best = source.parent / BEST
     if not best.is_file():
         raise CheckpointError(f"resume={source}: its run's best epoch, best.ckpt, must lie beside it")
     if source.parent.resolve() != folder.resolve():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(best, folder / BEST)
+        check_best(best, checkpoint["callbacks"][BestAndLast.__qualname__]["best_epoch"])
+        write_whole(folder / BEST, best.read_bytes())
+
+
+def check_best(best: Path, epoch: int) -> dict[str, Any]:
+    """Read `best.ckpt`, which must be of the epoch, counted from 0, that a training takes for its best.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another.
+    """
+    checkpoint = load(best)
+    if checkpoint["epoch"] != epoch:
+        raise CheckpointError(
+            f"{best}: of epoch {checkpoint['epoch'] + 1}, but the checkpoint resumed from has epoch {epoch + 1} for "
+            "its best, whose weights are gone; go on from the last.ckpt that was written with it"
+        )
+    return checkpoint
 
 
 def _model_tensors(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:

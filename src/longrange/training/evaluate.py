@@ -1,10 +1,12 @@
 """Evaluation of a checkpoint, with its own configuration or parts of another."""
 
+import math
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from longrange.errors import CheckpointError, ConfigError
 from longrange.training.build import build, build_task, build_trainer
@@ -32,13 +34,14 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     Raises:
         CheckpointError: the file is missing, damaged, not a checkpoint, does not fit the model, or calls what is not
             trusted.
-        ConfigError: an override that cannot apply to a checkpoint.
+        ConfigError: an override that cannot apply to a checkpoint, or a rate that is not above 0.
     """
     path = Path(cfg.checkpoint)
+    _check_own(cfg)
     checkpoint = load(path)
     _check_trusted(checkpoint["config"], cfg, path)
     trained = OmegaConf.create(checkpoint["config"])
-    run = with_overrides(trained.copy(), cfg)
+    run = with_overrides(_where_data_is(trained.copy(), cfg), cfg)
     own, other = (OmegaConf.select(each, "data.sample_rate") for each in (trained, run))
     check_values(run)
     changed = bool(own and other and own != other)
@@ -51,6 +54,28 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
         f"{own} Hz, rate 1": _measure(as_trained, 1.0, checkpoint, path),
         heading: _measure(run, rate, checkpoint, path),
     }
+
+
+def _check_own(cfg: DictConfig) -> None:
+    if not (cfg.rate is None or (isinstance(cfg.rate, int | float) and 0 < cfg.rate < math.inf)):
+        raise ConfigError(f"rate={cfg.rate}: a factor on the time step, a number above 0")
+    if not isinstance(cfg.packages, ListConfig):
+        raise ConfigError(f"packages={cfg.packages}: a list, such as packages=[{cfg.packages}]")
+
+
+def _where_data_is(run: DictConfig, cfg: DictConfig) -> DictConfig:
+    """The run's configuration with its data sets in the folder of the evaluation.
+
+    That is the one that it names, by `paths.data` or LONGRANGE_DATA, or else the run's, if that is still there.
+    """
+    said = "LONGRANGE_DATA" in os.environ or any(text.startswith("paths.data=") for text in cfg.overrides)
+    before, now = run.paths.data, cfg.paths.data
+    if said or not Path(before).exists():
+        for key in ("data_dir", "cache_dir"):
+            if key in run.data and Path(run.data[key]).is_relative_to(before):
+                run.data[key] = str(Path(now, Path(run.data[key]).relative_to(before)))
+        run.paths.data = now
+    return run
 
 
 def _check_trusted(config: dict[str, Any], cfg: DictConfig, path: Path) -> None:

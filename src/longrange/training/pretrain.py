@@ -19,7 +19,16 @@ from longrange.data.module import SequenceDataModule
 from longrange.errors import CheckpointError, ConfigError
 from longrange.training.build import build, build_trainer
 from longrange.training.callbacks import FiniteGuard, History, Throughput
-from longrange.training.checkpoint import LAST, BestAndLast, batches_behind, epochs_done, load, load_weights, resolve
+from longrange.training.checkpoint import (
+    LAST,
+    BestAndLast,
+    batches_behind,
+    check_best,
+    epochs_done,
+    load,
+    load_weights,
+    resolve,
+)
 from longrange.training.loggers import EpochCSV
 from longrange.training.outcome import Pretraining
 from longrange.training.pretrain_objectives import Objective
@@ -86,7 +95,7 @@ class Stage:
         wall_s = perf_counter() - began
         if trainer.world_size > 1:  # Lightning forgets them when it is done, and the training has the same
             os.environ.setdefault("WORLD_SIZE", str(trainer.world_size))
-        load_weights(self.module.model, load(self.checkpoints.best), self.checkpoints.best)
+        load_weights(self.module.model, check_best(files.best, files.best_epoch), files.best)
         best = next(row for row in history.rows if row["epoch"] == self.checkpoints.best_epoch)
         if trainer.is_global_zero:
             epoch, loss = self.checkpoints.best_epoch + 1, best["val/loss"]

@@ -93,10 +93,12 @@ def warmup_cosine(
         warmup_steps: its length in steps, in place of `warmup_epochs`.
         total_steps: where the cosine ends; at the end of the training where None.
     Raises:
-        ConfigError: a negative warmup, or one that is longer than the schedule.
+        ConfigError: a negative warmup, one that is longer than the schedule, or a schedule of no steps.
     """
     warmup = round(warmup_epochs * horizon.steps_per_epoch) if warmup_steps is None else warmup_steps
     total = horizon.steps if total_steps is None else total_steps
+    if total < 1:
+        raise ConfigError(f"scheduler.total_steps={total}: must be at least 1")
     if not 0 <= warmup <= total:
         key = "warmup_epochs" if warmup_steps is None else "warmup_steps"
         whole = "the training" if total_steps is None else "scheduler.total_steps"

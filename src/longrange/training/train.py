@@ -20,6 +20,7 @@ from longrange.training.checkpoint import (
     BestAndLast,
     adopt_best,
     batches_behind,
+    check_best,
     epochs_done,
     load,
     load_weights,
@@ -67,7 +68,7 @@ def _train(cfg: DictConfig, watchers: Sequence[Callback]) -> Outcome:
     resumed_from = None if stage and stage.resumed_from else _prepare_resume(cfg, task, data, folder)
     loggers, failed = [], True
     try:
-        for logger in (cfg.logger or {}).values() if rank_zero_only.rank == 0 else []:
+        for logger in (cfg.get("logger") or {}).values() if rank_zero_only.rank == 0 else []:
             loggers.append(build(logger))
         with quiet():
             origin = Origin(stage.run(data, loggers) if stage and not resumed_from else None)
@@ -93,7 +94,7 @@ def _prepare_resume(cfg: DictConfig, task: SequenceTask, data: SequenceDataModul
     check_origin(checkpoint, cfg, path)
     data.epochs_behind, data.behind = done, batches_behind(checkpoint)
     if done > 0:
-        adopt_best(path, folder)
+        adopt_best(path, checkpoint, folder)
     if done == epochs:
         log.info(f"{path}: all {epochs} epochs are done, there is nothing left to train; testing the best one again")
     else:
@@ -113,7 +114,7 @@ def _run(
     watchers: Sequence[Callback],
 ) -> Outcome:
     history, speed, checkpoints = History(), Throughput(), BestAndLast(folder, cfg.save_every_s)
-    watchers = [*(build(callback) for callback in cfg.callbacks.values()), *watchers]
+    watchers = [*(build(callback) for callback in (cfg.get("callbacks") or {}).values()), *watchers]
     trainer = build_trainer(
         cfg.trainer,
         [history, speed, origin, *watchers, StopOnSignal(checkpoints), checkpoints, TestedEpoch(checkpoints)],
@@ -131,7 +132,7 @@ def _run(
     began = perf_counter()
     trainer.fit(task, data, ckpt_path=resumed_from, weights_only=True)
     wall_s = perf_counter() - began
-    load_weights(task.model, load(checkpoints.best), checkpoints.best)
+    load_weights(task.model, check_best(checkpoints.best, checkpoints.best_epoch), checkpoints.best)
     (test,) = trainer.test(task, data, verbose=False)
     best_row = next(row for row in history.rows if row["epoch"] == checkpoints.best_epoch)
     return Outcome(

@@ -33,7 +33,10 @@ _OWN = {
     "optimizer.*weight_decay": float,
     "optimizer.rules.*.patterns": list[str],
 }
-_NOT_NEGATIVE = ("seed", "save_every_s", "optimizer.*lr", "optimizer.*weight_decay")
+_NOT_NEGATIVE = (
+    *("seed", "save_every_s", "optimizer.*lr", "optimizer.*weight_decay"),
+    *("scheduler.gamma", "scheduler.patience", "scheduler.min_lr", "trainer.gradient_clip_val"),
+)
 _WORDS = {
     int: "a whole number",
     bool: "true or false",
@@ -56,7 +59,7 @@ def check_values(cfg: DictConfig) -> None:
     for key, value, expected in _typed(OmegaConf.to_container(cfg)):
         if not _fits(value, expected):
             raise ConfigError(f"{key}={'null' if value is None else value}: must be {_in_words(expected)}")
-        if any(fnmatchcase(key, pattern) for pattern in _NOT_NEGATIVE) and value < 0:
+        if value is not None and any(fnmatchcase(key, pattern) for pattern in _NOT_NEGATIVE) and value < 0:
             raise ConfigError(f"{key}={value}: must not be negative")
 
 
