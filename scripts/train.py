@@ -19,9 +19,9 @@ def train(cfg: DictConfig) -> float:
 
     outcome = training.train(cfg)
     if rank_zero_only.rank == 0:
-        record = write_record(outcome, cfg)
         curve = learning_curve(outcome, outcome.run_dir / "learning_curve.png")
         model = export(outcome.best_checkpoint, cfg, commit(), outcome.run_dir / NAME)
+        record = write_record(outcome, cfg)  # last: with it the run counts as finished
         print_summary(outcome, [record, curve, model])
     return outcome.metrics["val"][outcome.metric]
 

@@ -17,6 +17,7 @@ LEVELS = [
     "ranks",
     "secrecy",
     "whole_files",
+    "csv_files",
     "ssm",
     "kernels",
     "layers",

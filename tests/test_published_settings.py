@@ -48,6 +48,7 @@ PLACES = {
     "dt_lr": "optimizer.dt_lr",
     "bs": "data.batch_size",
     "ep": "trainer.max_epochs",
+    "center": "data.center",
     **{key: f"scheduler.{key}" for key in ("warmup_epochs", "warmup_steps", "total_steps", "patience", "factor")},
     **{key: f"scheduler.{key}" for key in ("milestones", "gamma")},
 }

@@ -8,7 +8,6 @@ from hydra.utils import instantiate
 from longrange.cli import CONFIG_DIR, compose
 from longrange.data.fetch import Source
 from longrange.data.listops import ListOps
-from longrange.data.shape_only import ShapeOnly
 from longrange.data.status import print_failures, print_status
 from longrange.diagnose import group_options
 from longrange.errors import ConfigError, DataError
@@ -91,11 +90,8 @@ def test_a_task_that_cannot_be_looked_at(tmp_path, row):
     assert row("mine", ConfigError("wrong value")) == ["?", "", "", "", "wrong value"]
 
 
-def test_a_task_without_data(row):
-    task = ShapeOnly(
-        {"name": "mine", "kind": "tokens", "input_size": 3, "output_size": 2, "max_length": 5}, batch_size=1
-    )
-    assert row("mine", task)[-1] == "this version has the task's shape only"
+def test_a_task_that_does_not_say_what_is_there(row):
+    assert row("mine", object())[-1] == "object has no present()"
 
 
 def test_every_task_of_the_project(tmp_path, capsys):

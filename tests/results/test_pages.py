@@ -6,10 +6,10 @@ import json
 import pytest
 
 from longrange.cli import compose
+from longrange.csv_files import keep_rows
 from longrange.errors import DataError
 from longrange.results.page_tables import NOTHING, made_tables
 from longrange.results.pages import filled, renew
-from longrange.training.loading import keep_rows
 from tests.paths import ROOT
 
 PART = {"forward_floor_s": 0.1, "backward_floor_s": 0.2, "gap_s": 0.6, "gflop": 1.5, "mib": 30.0}

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from longrange.cli import compose
+from longrange.csv_files import keep_rows
 from longrange.errors import ConfigError
 from longrange.results.peers import COLUMNS, KEY, OURS, _turn, figures, peers, steps_in_turn
-from longrange.training.loading import keep_rows
 from longrange.training.peers.process import worker
 from tests.paths import ROOT
 

@@ -9,6 +9,7 @@ import pytest
 
 from longrange.errors import DataError
 from longrange.results.rows import COLUMNS, SMOKE, add_row, row_of
+from longrange.results.runs import read_runs
 from tests.paths import ROOT
 
 RECORD = {
@@ -100,6 +101,28 @@ def test_what_is_no_committed_run_is_refused(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         add_row(path, tmp_path / "table.csv")
     assert not (tmp_path / "table.csv").exists()
+
+
+def test_a_row_is_not_glued_to_one_without_an_end_of_line(tmp_path):
+    table = tmp_path / "table.csv"
+    add_row(written(tmp_path), table)
+    table.write_text(table.read_text().rstrip("\n"))
+    add_row(written(tmp_path, seed=4), table)
+    assert [run.seed for run in read_runs([table])] == [3, 4]
+
+
+def test_a_row_that_is_cut_off_is_refused(tmp_path):
+    table = tmp_path / "table.csv"
+    add_row(written(tmp_path), table)
+    table.write_text(table.read_text()[:-60])
+    with pytest.raises(DataError, match=r"table\.csv, row 1: "):
+        read_runs([table])
+
+
+def test_a_table_that_cannot_be_written_gets_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"table\.csv: cannot be written"):
+        add_row(written(tmp_path), tmp_path / "file" / "table.csv")
 
 
 def test_a_table_of_other_columns_is_left_alone(tmp_path):

@@ -30,6 +30,7 @@ def record(folder, *overrides, **changes):
             "pretrain=masked",
             "data.protocol=paper",
             "~callbacks.progress",
+            *("save_every_s=60", "graphs=true", "model.recompute=true", "expected={1:0.5}"),
         ),
     ],
 )

@@ -5,7 +5,7 @@ import csv
 import pytest
 from toy_task import SIZES, ToyTask, toy_config
 
-from longrange.training.loading import keep_rows, loading, samples_per_s
+from longrange.training.loading import loading, samples_per_s
 
 
 def rows_of(path):
@@ -30,13 +30,3 @@ def test_batches_are_drawn_for_an_epoch_at_most(monkeypatch):
     monkeypatch.setattr(type(split), "__getitems__", lambda self, rows: drawn.append(len(rows)) or gather(self, rows))
     assert samples_per_s(data, seconds=60) > 0
     assert sum(drawn) == SIZES["train"]
-
-
-def test_a_measurement_replaces_the_row_of_its_task(tmp_path):
-    path = tmp_path / "rows.csv"
-    row = dict.fromkeys(
-        ("task", "model", "batch_size", "loader_samples_per_s", "model_samples_per_s", "ratio", "threads"), "1"
-    )
-    for task, ratio in [("text", "5"), (None, "4"), ("image", "6"), ("text", "7"), (None, "8")]:
-        keep_rows(path, [row | {"task": task, "ratio": ratio}], ["task"])
-    assert [(kept["task"], kept["ratio"]) for kept in rows_of(path)] == [("text", "7"), ("", "8"), ("image", "6")]

@@ -1,7 +1,9 @@
 """Progress on a terminal and elsewhere, and the estimate of a whole run."""
 
+import logging
 from types import SimpleNamespace
 
+import pytest
 from toy_task import toy_config
 
 from longrange.training import progress as module
@@ -82,3 +84,19 @@ def test_a_short_epoch_is_one_line(caplog, tmp_path):
     told = [record.getMessage() for record in caplog.records if record.name == module.__name__]
     assert [line.partition("  ")[0] for line in told] == ["epoch 1/2", "epoch 2/2"]
     assert all("val/accuracy" in line for line in told)
+
+
+@pytest.mark.parametrize("what", ["validation", "test"])
+def test_a_long_validation_says_how_far_it_is(monkeypatch, caplog, what):
+    now, log = [0.0], EpochLog()
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    trainer = SimpleNamespace(num_val_batches=[8], num_test_batches=[8])
+    caplog.set_level(logging.INFO)
+    getattr(log, f"on_{what}_start")(trainer, None)
+    for batch in range(8):
+        now[0] += 40.0
+        getattr(log, f"on_{what}_batch_end")(trainer, None, None, None, batch)
+    lines = [record.message for record in caplog.records]
+    assert lines == [
+        f"{what}  batch {done}/8  ends in 0:0{40 * (8 - done) // 60}:{40 * (8 - done) % 60:02}" for done in (2, 4, 6, 8)
+    ]

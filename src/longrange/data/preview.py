@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longrange.data.files import writing
+from longrange.whole_files import write_picture
 
 _WIDTH = 12.0  # inches
 _LINE, _LINES = 190, 6
@@ -41,8 +42,7 @@ def draw(title: str, examples: Sequence[tuple[str, Any, str]], path: Path) -> No
     for axes in panels[len(examples) :]:
         axes.set_axis_off()
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=100)
+        write_picture(path, figure, dpi=100)
 
 
 def _columns(kind: str, data: Any) -> int:

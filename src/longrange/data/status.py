@@ -62,7 +62,7 @@ def _row(name: str, task: SequenceDataModule | LongrangeError) -> tuple[str, ...
 
 def _facts(name: str, task: SequenceDataModule) -> tuple[str, ...]:
     if not hasattr(task, "present"):
-        return name, "no", "", "", "", "this version has the task's shape only"
+        return name, "?", "", "", "", f"{type(task).__name__} has no present()"
     there = task.present()
     origin = ", ".join(dict.fromkeys(map(_origin, task.sources))) or "generated"
     checked = ", ".join(sorted({_checked(source, task.data_dir) for source in task.sources} - {"-"})) or "-"

@@ -5,16 +5,17 @@ import tarfile
 from pathlib import Path
 
 from longrange.data import archives
-from longrange.data.files import locked
+from longrange.data.files import locked, whole_folder
 from longrange.training.checkpoint import BEST, LAST
+from longrange.whole_files import write_whole
 
 MEASURED = "measured.tar.gz"
 KEPT = ("profile", "processes", "peers", "runs.csv")  # of results/: what a visit adds to
 
 # Not result.json again: below the folder of runs it would be a second run.
 _OF_A_RUN = {
-    LAST: Path("checkpoints", LAST),
     BEST: Path("checkpoints", BEST),
+    LAST: Path("checkpoints", LAST),
     "metrics.csv": Path("metrics.csv"),
     "run.json": Path("result.json"),
 }
@@ -28,13 +29,16 @@ def unpack_run(carried: Path, run: Path) -> bool:
         run: of the training.
     Returns:
         Whether there was a checkpoint.
+    Raises:
+        DataError: the folder cannot be written.
     """
     if not (carried / LAST).exists():
         return False
-    for name, place in _OF_A_RUN.items():
-        if (carried / name).exists():
-            (run / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(carried / name, run / place)
+    with whole_folder(run) as folder:
+        for name, place in _OF_A_RUN.items():
+            if (carried / name).exists():
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(carried / name, folder / place)
     return True
 
 
@@ -65,7 +69,7 @@ def pack(out: Path, run: Path | None, work: Path, most_bytes: int) -> list[str]:
     """Gather what to take home: of the training its checkpoints, curve and record; an archive of what was measured.
 
     Args:
-        out: the folder, made if it is not there; its files are replaced.
+        out: the folder, made if it is not there; its files are replaced, each whole, the newest checkpoint last.
         run: of the training; None where it has not begun.
         work: folder of results/ and logs/.
         most_bytes: larger files are left out.
@@ -84,5 +88,5 @@ def pack(out: Path, run: Path | None, work: Path, most_bytes: int) -> list[str]:
         if source.exists() and source.stat().st_size > most_bytes:
             left.append(f"{source}: more than {most_bytes / 2**20:.0f} MiB, left where it is")
         elif source.exists():
-            shutil.copyfile(source, out / name)
+            write_whole(out / name, source.read_bytes())
     return left

@@ -1,11 +1,11 @@
 """What was measured, as tables in Markdown: each is made of one file or folder of results/."""
 
-import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from longrange.csv_files import read_csv
 from longrange.provenance import device_name
 from longrange.results.scaling import growth_exponents
 
@@ -228,7 +228,7 @@ def _loading(rows: Rows) -> str:
 
 
 def _read(path: Path) -> Rows:
-    return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+    return read_csv(path) if path.exists() else []
 
 
 def _grid(head: list[str], rows: Iterable[list[Any]]) -> str:

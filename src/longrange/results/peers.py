@@ -16,11 +16,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from longrange.csv_files import keep_rows
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 from longrange.provenance import commit_of, device_name, hardware
 from longrange.training.build import TF32, build
-from longrange.training.loading import keep_rows
 from longrange.training.peers import alone
 from longrange.training.peers.process import Worker, worker
 from longrange.training.peers.published import Peer, peer_of

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from longrange.training.outcome import BASELINES, Outcome
+from longrange.whole_files import write_picture
 
 _SPLITS = {"train": "#9aa7b5", "val": "#1f5fa8"}
 _BEST = "#d1495b"
@@ -27,8 +28,7 @@ def learning_curve(outcome: Outcome, path: Path) -> Path:
     FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _panel(axes, outcome, name)
-    figure.savefig(path, dpi=150)
-    return path
+    return write_picture(path, figure, dpi=150)
 
 
 def _panel(axes: Axes, outcome: Outcome, name: str) -> None:

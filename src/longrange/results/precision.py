@@ -1,7 +1,5 @@
 """Whether a training in bf16 follows one in float32: the same first steps in both, from several seeds, as curves."""
 
-import csv
-import io
 import json
 import math
 import re
@@ -16,13 +14,14 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from longrange.csv_files import as_csv
 from longrange.errors import ConfigError, DivergedError
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
 from longrange.training.benchmark import where_run
 from longrange.training.first_steps import FirstSteps, first_steps
 from longrange.training.values import check_values
-from longrange.whole_files import write_whole
+from longrange.whole_files import write_picture, write_whole
 
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}  # as the trainer calls them; the first is the standard
 _SEEDS = range(3, 11)  # numbers of them: with two no split could show a difference, with many there are too many splits
@@ -68,7 +67,7 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     }
     path = target / f"{_name(summary)}.json"
     write_whole(path.with_suffix(".csv"), _table(losses, seeds))
-    write_whole(path.with_suffix(".png"), curves_picture(summary, curves))
+    write_picture(path.with_suffix(".png"), curves_picture(summary, curves), dpi=150)
     write_whole(path, (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
     return {**summary, "file": str(path)}
 
@@ -152,9 +151,6 @@ def _name(summary: dict[str, Any]) -> str:
 
 def _table(losses: dict[str, np.ndarray], seeds: Sequence[int]) -> bytes:
     """A row for each step, from 1, a column for each training."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["step", *(f"{kind}_{seed}" for kind in losses for seed in seeds)])
-    for step, row in enumerate(np.concatenate(list(losses.values())).T, start=1):
-        table.writerow([step, *(f"{loss:.6g}" for loss in row)])
-    return text.getvalue().encode()
+    names = [f"{kind}_{seed}" for kind in losses for seed in seeds]
+    steps = enumerate(np.concatenate(list(losses.values())).T, start=1)
+    return as_csv([{"step": step, **dict(zip(names, map("{:.6g}".format, row), strict=True))} for step, row in steps])

@@ -1,6 +1,5 @@
 """Trainings in two precisions as a picture: the curves, and the distance of their means beside the noise of seeds."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,14 @@ _DASHES = {"float32": "-", "bf16": (0, (4, 2))}  # where both are one line, both
 _NOISE = "#9aa7b5"
 
 
-def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> bytes:
+def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> Figure:
     """Draw the curves, a thin line for each seed and a thick one for their mean, and below the distance of the means.
 
     Args:
         summary: of the trainings, see `precision`.
         curves: float32 and bf16, each (n, points), smoothed.
     Returns:
-        A PNG file.
+        The picture.
     """
     figure = Figure(figsize=(8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -32,9 +31,7 @@ def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> by
     _distance(below, steps, curves)
     above.set_title(_title(summary), loc="left", fontsize=10)
     below.set_xlabel(f"optimizer step; each point is the mean of the last {summary['window']}", fontsize=9)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    return content.getvalue()
+    return figure
 
 
 def _curves(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:

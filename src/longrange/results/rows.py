@@ -1,12 +1,13 @@
 """Committed results: one CSV row for each run, made from its record and from nothing else."""
 
-import csv
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from longrange.csv_files import as_csv, read_csv
 from longrange.errors import DataError
+from longrange.whole_files import write_whole
 
 SMOKE = "+name.budget=smoke"  # the override that marks a run on tiny data, made to see the commands work
 
@@ -100,7 +101,7 @@ def _telling(record: dict[str, Any]) -> list[str]:
 
 
 def add_row(record: Path, table: Path) -> dict[str, Any]:
-    """Append a run's row to a table, which is made if it is not there.
+    """Add a run's row to a table, which is made if it is not there.
 
     Args:
         record: the run's `result.json`.
@@ -108,17 +109,14 @@ def add_row(record: Path, table: Path) -> dict[str, Any]:
     Returns:
         The row.
     Raises:
-        DataError: as `row_of`; or the table has other columns, or this row already.
+        DataError: as `row_of`; or the table is none, has other columns, has this row already, or cannot be written.
     """
     row = row_of(record)
-    known = list(csv.reader(table.open(newline=""))) if table.exists() else []
-    if known and tuple(known[0]) != COLUMNS:
-        raise DataError(f"{table}: has other columns than {', '.join(COLUMNS)}")
-    if [str(value) for value in row.values()] in known[1:]:
+    known = read_csv(table, COLUMNS) if table.exists() and table.stat().st_size else []
+    if {column: str(value) for column, value in row.items()} in known:
         raise DataError(f"{table}: has the row of {record} already")
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if not known:
-            writer.writeheader()
-        writer.writerow(row)
+    try:
+        write_whole(table, as_csv([*known, row]))
+    except OSError as problem:
+        raise DataError(f"{table}: cannot be written ({problem.strerror or problem})") from problem
     return row

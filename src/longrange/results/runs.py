@@ -1,6 +1,5 @@
 """Runs as tables see them: from the committed rows and from the records under the outputs folder."""
 
-import csv
 import json
 import logging
 import re
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longrange.csv_files import read_csv
 from longrange.errors import DataError
 from longrange.results.rows import COLUMNS, SMOKE, row_of_record
 
@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 # What says where, how watched and on what a run is computed; the published setting stays the same.
 _SAME_SETTING = re.compile(
-    r"(seed|experiment|pretrain|backend|accumulate|resume|name\.budget)"
+    r"(seed|experiment|pretrain|backend|accumulate|graphs|model\.recompute|resume|save_every_s|expected([.].*)?)"
+    r"|name\.budget"
     r"|(logger|callbacks|paths|launcher|hydra)([./@].*)?"
     r"|data\.(num_workers|eval_batch_size|data_dir|cache_dir|download|protocol)"
     r"|trainer\.(accelerator|devices|num_nodes|strategy|default_root_dir|num_sanity_val_steps|log_every_n_steps"
@@ -110,14 +111,13 @@ def _identity(run: Run) -> tuple:
 
 
 def _read_table(path: Path) -> list[Run]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise DataError(f"{path}: has other columns than {', '.join(COLUMNS)}")
+    runs = []
+    for number, row in enumerate(read_csv(path, COLUMNS), start=1):
         try:
-            return [_run(row, path, dirty=False) for row in reader]
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}, row {reader.line_num}: cannot be read ({error})") from error
+            runs.append(_run(row, path, dirty=False))
+        except ValueError as error:
+            raise DataError(f"{path}, row {number}: cannot be read ({error})") from error
+    return runs
 
 
 def _read_records(paths: Sequence[Path]) -> list[Run]:

@@ -3,7 +3,6 @@
 Each measurement of growth runs in a process of its own, so that its peak memory is its own.
 """
 
-import csv
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from math import log2
@@ -19,11 +18,13 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
 
+from longrange.csv_files import as_csv
 from longrange.data.progress import progress_bar
 from longrange.layers import LSSL, SequenceLayer
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
 from longrange.training.callbacks import peak_memory_bytes
+from longrange.whole_files import write_picture, write_whole
 
 Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
 _LEAST = 1e-6  # seconds or MiB: below, a peak was no higher than what the process had before
@@ -186,12 +187,7 @@ def _steps(name: str, layer: SequenceLayer, L: int, count: int = 200) -> dict[st
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     """With what they were measured on."""
     where = where_measured(torch.device("cpu"))
-    rows = [row | {key: where[key] for key in PLACE} for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    write_whole(path, as_csv([row | {key: where[key] for key in PLACE} for row in rows]))
 
 
 def growth_exponents(rows: list[dict[str, Any]], length: int, d_state: int) -> dict[str, float]:
@@ -230,7 +226,7 @@ def _draw(path: Path, rows: list[dict[str, Any]], length: int, d_state: int) -> 
                 )
             _style(axes, axis, label, f"{'N' if axis == 'length' else 'L'} = {fixed}")
     panels[0][0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
+    write_picture(path, figure, dpi=130)
 
 
 def _style(axes: Axes, axis: str, label: str, title: str) -> None:

@@ -1,10 +1,9 @@
 """A filled table as files: Markdown, LaTeX for papers, CSV for programs. The same runs give the same bytes."""
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
+from longrange.csv_files import as_csv
 from longrange.results.cells import Cell, Cells
 from longrange.results.layout import Layout, Line, Text
 from longrange.results.runs import Run
@@ -34,8 +33,9 @@ def write_tables(folder: Path, table: Table, found: Cells, shown: Layout, comman
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"md": markdown(shown, command), "tex": latex(shown, command), "csv": comma_separated(table, found)}
-    return [write_whole(folder / f"table.{kind}", text.encode()) for kind, text in contents.items()]
+    texts = {"md": markdown(shown, command), "tex": latex(shown, command)}
+    contents = {kind: text.encode() for kind, text in texts.items()} | {"csv": comma_separated(table, found)}
+    return [write_whole(folder / f"table.{kind}", content) for kind, content in contents.items()]
 
 
 def markdown(shown: Layout, command: str) -> str:
@@ -66,13 +66,9 @@ def latex(shown: Layout, command: str) -> str:
     return "\n".join([*lines, *map(_tex, shown.remarks)]) + "\n"
 
 
-def comma_separated(table: Table, found: Cells) -> str:
+def comma_separated(table: Table, found: Cells) -> bytes:
     """One line for each cell that has a printed figure, a setting or a run."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_record(table, cell) for cell in found.values() if cell.published or cell.experiment)
-    return text.getvalue()
+    return as_csv([_record(table, cell) for cell in found.values() if cell.published or cell.experiment], FIELDS)
 
 
 def _run(run: Run) -> list[str]:

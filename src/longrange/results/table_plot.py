@@ -1,6 +1,5 @@
 """A filled table as a picture: for each column, what is published and what we reached, model by model."""
 
-import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from longrange.results.cells import Cells
 from longrange.results.table import Column, Table
-from longrange.whole_files import write_whole
+from longrange.whole_files import write_picture
 
 _PUBLISHED, _OURS, _PEERS = "#8a96a3", "#d1495b", "#1f5fa8"
 
@@ -38,9 +37,7 @@ def plot_table(path: Path, table: Table, found: Cells) -> Path:
     unit = "test accuracy, %" if table.metric == "accuracy" else "test RMSE, lower is better"
     figure.suptitle(f"{table.title}: {unit}", x=0.01, ha="left", fontsize=10)
     figure.legend(handles=_legend(), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=150, metadata={"Software": None})
-    return write_whole(path, picture.getvalue())
+    return write_picture(path, figure, dpi=150)
 
 
 def _panel(axes: Axes, table: Table, found: Cells, column: Column, own: list[str]) -> None:

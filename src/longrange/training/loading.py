@@ -1,19 +1,16 @@
 """How fast a task's training batches come from its prepared files, beside how fast a model takes them."""
 
-import csv
-import io
-from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from longrange.csv_files import keep_rows
 from longrange.data.module import SequenceDataModule
 from longrange.provenance import PLACE
 from longrange.training.benchmark import training_step
 from longrange.training.build import build
-from longrange.training.durable import write_whole
 
 
 def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, folder: str) -> dict[str, Any]:
@@ -56,20 +53,3 @@ def samples_per_s(data: SequenceDataModule, seconds: float) -> float:
         if perf_counter() - began > seconds:
             break
     return drawn / (perf_counter() - began)
-
-
-def keep_rows(path: Path, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
-    """Put rows in a table, each in the place of the one that has the same keys, or at the end.
-
-    Args:
-        path: the CSV file, made if it is not there, and written whole or not at all.
-        rows: with the same columns.
-        keys: columns that tell one row from another.
-    """
-    old = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-    places = {tuple("" if row.get(key) is None else str(row[key]) for key in keys): row for row in [*old, *rows]}
-    text = io.StringIO()
-    table = csv.DictWriter(text, rows[0], lineterminator="\n")
-    table.writeheader()
-    table.writerows(places.values())
-    write_whole(path, text.getvalue().encode())

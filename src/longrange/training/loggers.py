@@ -1,7 +1,5 @@
 """Where metrics go while a training runs: a CSV file, TensorBoard, Weights & Biases."""
 
-import csv
-import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from longrange.csv_files import as_csv, read_csv
 from longrange.errors import ConfigError
 from longrange.training.checkpoint import BestAndLast
 from longrange.training.durable import write_whole
@@ -58,16 +57,11 @@ class EpochCSV(Logger):
     def _read(self) -> dict[int, dict[str, Any]]:
         if not self.path.exists():
             return {}
-        with self.path.open(newline="") as file:
-            return {int(row["epoch"]): row for row in csv.DictReader(file)}
+        return {int(row["epoch"]): row for row in read_csv(self.path)}
 
     def _write(self) -> None:
         names = sorted({name for row in self._rows.values() for name in row} - {"epoch"})
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, ["epoch", *names])
-        writer.writeheader()
-        writer.writerows(row for _, row in sorted(self._rows.items()))
-        write_whole(self.path, table.getvalue().encode())
+        write_whole(self.path, as_csv([row for _, row in sorted(self._rows.items())], ["epoch", *names]))
 
 
 class TestedEpoch(Callback):

@@ -1,6 +1,5 @@
 """A step's parts as a table on the terminal, as JSON and CSV, and as a picture."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from matplotlib.patches import Patch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from longrange.csv_files import as_csv
+from longrange.whole_files import write_picture, write_whole
 
 _FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
 _WIDTH = 140  # of the table in a file or a pipe
@@ -30,14 +32,10 @@ def write_report(folder: Path, summary: dict[str, Any], rows: list[Row]) -> dict
     Returns:
         The summary, rounded, and the JSON file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     summary, rows = _rounded(summary), [_rounded(row) for row in rows]
     path = folder / f"{_name(summary)}.json"
-    path.write_text(json.dumps({**summary, "parts": rows}, indent=1) + "\n")
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    write_whole(path, (json.dumps({**summary, "parts": rows}, indent=1) + "\n").encode())
+    write_whole(path.with_suffix(".csv"), as_csv(rows))
     draw(path.with_suffix(".png"), summary, rows)
     console = Console(stderr=True)
     (console if console.is_terminal else Console(stderr=True, width=_WIDTH)).print(printed(summary, rows))
@@ -108,7 +106,7 @@ def draw(path: Path, summary: dict[str, Any], rows: list[Row]) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(handles=_legend(), loc="lower right", frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    write_picture(path, figure, dpi=150)
 
 
 def title(summary: dict[str, Any]) -> str:

@@ -87,7 +87,7 @@ class RunProgressBar(RichProgressBar):
 
 
 class EpochLog(ProgressBar):
-    """A log line at the end of an epoch and one a minute within it, for files and pipes.
+    """A log line at the end of an epoch and one a minute within it, its validation, or a test, for files and pipes.
 
     Args:
         stage: as for `RunProgressBar`.
@@ -118,6 +118,28 @@ class EpochLog(ProgressBar):
         """Log the line."""
         metrics, val_metric = trainer.callback_metrics, f"val/{pl_module.metric}"
         self._say(trainer, f"train/loss {metrics['train/loss']:.4f}  {val_metric} {metrics[val_metric]:.4f}")
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the validation."""
+        self._began = self._said = perf_counter()
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int, dataloader_idx=0) -> None:
+        """Log how far the validation is if the last line is old."""
+        self._say_batches("validation", batch_idx + 1, sum(trainer.num_val_batches))
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the test."""
+        self._began = self._said = perf_counter()
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int, dataloader_idx=0) -> None:
+        """Log how far the test is if the last line is old."""
+        self._say_batches("test", batch_idx + 1, sum(trainer.num_test_batches))
+
+    def _say_batches(self, what: str, done: int, batches: int) -> None:
+        now = perf_counter()
+        if self._enabled and now - self._said > _PAUSE:
+            self._said, seconds = now, (now - self._began) / done * (batches - done)
+            log.info(f"{what}  batch {done}/{batches}  ends in {timedelta(seconds=round(seconds))}")
 
     def _say(self, trainer: pl.Trainer, figures: str) -> None:
         self._said = perf_counter()

@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from longrange.csv_files import keep_rows
 from longrange.data.batch import Batch
 from longrange.errors import ConfigError
 from longrange.provenance import PLACE
 from longrange.training.benchmark import Step, seconds_of, where_run
-from longrange.training.loading import keep_rows
 from longrange.training.noise import quiet
 from longrange.training.step_estimate import Link, OneDevice, step_on
 
