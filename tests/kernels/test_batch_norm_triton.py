@@ -11,9 +11,9 @@ from tests.backends import agree, each_device, gpu_only, interpreted, running, w
 
 
 def problem(lengths, extra, H, seed=0):
-    """x, weight and bias in float64, and the lengths."""
+    """x, weight and bias in float64, and the lengths, some above that of x where extra is negative."""
     draw = torch.Generator().manual_seed(seed)
-    x = torch.randn(len(lengths), max(lengths) + extra, H, generator=draw).double()
+    x = torch.randn(len(lengths), max(max(lengths) + extra, 1), H, generator=draw).double()
     weight, bias = torch.randn(2, H, generator=draw).double()
     return (x, weight, bias), torch.tensor(lengths)
 
@@ -33,7 +33,7 @@ def every_output(lengths, skip=True):
 @pytest.mark.parametrize("skip", [True, False])
 @settings(max_examples=10, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=4), H=st.integers(1, 80), extra=st.integers(0, 9),
+    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=4), H=st.integers(1, 80), extra=st.integers(-5, 9),
     seed=st.integers(0, 99),
 )  # fmt: skip
 def test_equals_reference(lengths, H, extra, seed, skip, device, dtype, tolerance):

@@ -1,11 +1,14 @@
 """What every layer promises: its modes agree, padding is nothing, the rate rescales time."""
 
+import pickle
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longrange.layers import LSSL, S4, S4D, S5
+from longrange.layers.convolution import ConvolutionLayer
 from tests.backends import running
 
 LAYERS = {
@@ -116,6 +119,57 @@ def test_a_batch_of_nothing_gives_nothing(make, both):
 
 
 @each_layer
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_inputs_are_taken_in_the_parameters_precision(make, backend):
+    layer = build(make, dtype=torch.float32)
+    u = torch.randn(2, 9, layer.d_model).bfloat16()  # exact in all precisions
+    with running(backend), torch.no_grad():
+        twins = [layer(u.float()), *layer.prefill(u.float(), layer.initial_state(2))]
+        twins += layer.step(u[:, 0].float(), layer.initial_state(2))
+        for wanted in (torch.bfloat16, torch.float64):
+            other = u.to(wanted)
+            ours = [layer(other), *layer.prefill(other, layer.initial_state(2))]
+            ours += layer.step(other[:, 0], layer.initial_state(2))
+            assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, twins, strict=True))
+
+
+@causal_and_two_sided
+def test_other_shapes_and_rates_are_refused(make, both):
+    layer = build(make, both, torch.float32)
+    for shape in ((2, 0, layer.d_model), (2, 5, layer.d_model + 1), (2, 5, 2 * layer.d_model), (5, layer.d_model)):
+        with pytest.raises(ValueError, match=r"must be \(batch, length, \d+\), of at least one step"):
+            layer(torch.randn(shape))
+    with pytest.raises(ValueError, match=r"lengths of shape \(3,\): must be \(2,\)"):
+        layer(torch.randn(2, 5, layer.d_model), lengths=torch.tensor([5, 5, 5]))
+    for rate in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"rate=.* must be above 0"):
+            layer(torch.randn(2, 5, layer.d_model), rate=rate)
+        if not both:
+            with pytest.raises(ValueError, match=r"rate=.* must be above 0"):
+                layer.recurrence(rate)
+    if not both:
+        for shape in ((2, 0, layer.d_model), (2, 5, layer.d_model + 1)):
+            with pytest.raises(ValueError, match="of at least one step"):
+                layer.prefill(torch.randn(shape), layer.initial_state(2))
+
+
+@causal_and_two_sided
+def test_a_pickled_layer_is_the_same(make, both):
+    layer = build(make, both)
+    again, u = pickle.loads(pickle.dumps(layer)), torch.randn(2, 30, layer.d_model, dtype=torch.float64)
+    assert torch.equal(again(u), layer(u))
+    again.load_state_dict(layer.state_dict())
+
+
+@each_layer
+def test_a_state_keeps_no_more_in_memory_than_itself(make):
+    layer = build(make, dtype=torch.float32)
+    with torch.no_grad():
+        _, state = layer.prefill(torch.randn(2, 30, layer.d_model), layer.initial_state(2))
+    assert state.untyped_storage().nbytes() == state.nbytes
+
+
+@each_layer
 def test_bfloat16_autocast_trains_on_odd_lengths(make):
     layer = build(make, True, torch.float32)
     u = torch.randn(2, 37, layer.d_model, requires_grad=True)
@@ -135,6 +189,9 @@ def test_the_recurrent_mode_keeps_float32_under_autocast(make):
         exact, _ = layer.prefill(u, layer.initial_state(2))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             y, state = layer.prefill(u, layer.initial_state(2))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            kernels = layer.kernel(30) if isinstance(layer, ConvolutionLayer) else None
+        assert kernels is None or torch.equal(kernels, layer.kernel(30))
     assert (y - exact).abs().max() < 0.05 * exact.abs().max()
     assert state.dtype == torch.float32
 

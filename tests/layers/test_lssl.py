@@ -171,6 +171,14 @@ def test_fixed_layer_trains_after_inference():
     assert layer.C.grad.isfinite().all()
 
 
+@torch.inference_mode()
+def test_a_fixed_layer_made_in_inference_mode_follows_its_time_steps():
+    layer, u = build(False), torch.randn(2, 10, 3, dtype=torch.float64)
+    before = layer(u)
+    layer.log_dt.add_(1.0)
+    assert not torch.allclose(layer(u), before)
+
+
 @each_mode
 def test_autocast_keeps_the_maths_in_float32(trainable):
     layer, u = build(trainable).float(), torch.randn(2, 37, 3).bfloat16()

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from longrange.errors import ConfigError
 from longrange.layers import SequenceLayer
-from longrange.models import ResidualBlock
+from longrange.models import ResidualBlock, TaskSpec
 from longrange.models.activation import make_activation
 from longrange.models.dense import Dense, Linear
 from longrange.models.dropout import Dropout
+from longrange.models.encoder import Encoder
 from longrange.models.head import PairHead, RegressionHead
 from longrange.models.pooling import POOLINGS
 
@@ -123,6 +125,30 @@ def test_pooling_takes_valid_steps_only():
     torch.testing.assert_close(POOLINGS["last"](x, lengths), torch.tensor([[4.0, 5.0], [6.0, 7.0]]))
     torch.testing.assert_close(POOLINGS["mean"](x[:1], None), POOLINGS["mean"](x[:1], lengths[:1]))
     torch.testing.assert_close(POOLINGS["last"](x[:1], None), POOLINGS["last"](x[:1], lengths[:1]))
+
+
+@pytest.mark.parametrize("pool", POOLINGS.values(), ids=POOLINGS)
+def test_a_length_above_that_of_the_batch_is_the_whole_sequence(pool):
+    x = torch.randn(2, 5, 3)
+    torch.testing.assert_close(pool(x, torch.tensor([7, 3])), pool(x, torch.tensor([5, 3])))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"kind": "token"}, "task toy: kind=token: must be tokens or continuous"),
+        ({"loss": "nll"}, "task toy: loss=nll: must be cross_entropy or mse"),
+        ({"max_length": 0}, "task toy: max_length=0: must be at least 1"),
+    ],
+)
+def test_a_task_of_unknown_shape_is_refused(changed, told):
+    with pytest.raises(ConfigError, match=told):
+        TaskSpec(**{"name": "toy", "kind": "tokens", "input_size": 3, "output_size": 2, "max_length": 5} | changed)
+
+
+def test_an_unknown_table_of_tokens_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.encoder\.tokens=one-hot: must be one of onehot, embedding"):
+        Encoder(TaskSpec("toy", "tokens", 3, 2, 5), 4, tokens="one-hot")
 
 
 def test_pair_head_compares_row_b_with_row_b_of_the_second_half():

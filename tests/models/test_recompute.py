@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from longrange.layers import LSSL, S4, S5
+from longrange.layers import LSSL, S4, S5, lssl
 from longrange.models import ResidualBlock, SequenceClassifier, TaskSpec
 from longrange.models.dropout import Dropout, Part, WholeBatchDraws
 
@@ -16,6 +16,15 @@ LAYERS = {
     "s5": partial(S5, d_state=8, n_blocks=2, bidirectional=True),
     "lssl": partial(LSSL, d_state=8),
 }
+
+
+def test_a_fixed_system_is_discretised_once(monkeypatch):
+    made, discretise = [], lssl._fixed_system
+    monkeypatch.setattr(lssl, "_fixed_system", lambda *args: made.append(1) or discretise(*args))
+    model = SequenceClassifier(SPEC, 6, 2, layer=partial(LSSL, d_state=8, trainable=False), recompute=True)
+    for _ in range(3):
+        model(torch.randn(4, 24, 2)).sum().backward()
+    assert len(made) == 2
 
 
 def trained(recompute, layer, in_parts=False):

@@ -22,6 +22,21 @@ def test_fresh_runs_of_a_command_do_not_share_a_folder(tmp_path):
     assert folder(tmp_path, "model.n_layers=2", seed=4, latest=True) == path
 
 
+def test_a_start_that_came_to_nothing_hides_no_interrupted_run(tmp_path):
+    first, second, third = (folder(tmp_path).with_suffix(suffix) for suffix in ("", ".2", ".3"))
+    for path in (first, second):
+        path.mkdir(parents=True)
+    assert folder(tmp_path, latest=True) == second
+    (first / "checkpoints").mkdir()
+    (first / "checkpoints" / "last.ckpt").touch()
+    assert folder(tmp_path, latest=True) == first
+    (first / "result.json").touch()
+    assert folder(tmp_path, latest=True) == second  # a finished run does not take the place of one that has begun
+    (third / "pretrain" / "checkpoints").mkdir(parents=True)
+    (third / "pretrain" / "checkpoints" / "previous.ckpt").touch()
+    assert folder(tmp_path, latest=True) == third
+
+
 def test_latest_needs_an_earlier_run(tmp_path):
     with pytest.raises(CheckpointError, match="has not run yet"):
         folder(tmp_path, latest=True)

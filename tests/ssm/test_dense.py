@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import cont2discrete
 
-from longrange.ssm.dense import gbt, gbt_eigenvalues, inverse, zoh
+from longrange.ssm.dense import gbt, gbt_eigenvalues, inverse
 
 STEPS = torch.tensor([0.001, 0.1, 1.0], dtype=torch.float64)
 RULES = {
-    "euler": (gbt, 0.0),
-    "bilinear": (gbt, 0.5),
-    "backward_diff": (gbt, 1.0),
-    "gbt": (gbt, 0.3),
-    "zoh": (zoh, None),
+    "euler": 0.0,
+    "bilinear": 0.5,
+    "backward_diff": 1.0,
+    "gbt": 0.3,
 }
 
 
@@ -36,11 +35,10 @@ def test_rule_equals_scipy(method, shared, N):
     A, B = stable(3, N, draw), torch.randn(3, N, generator=draw, dtype=torch.float64)
     if shared:
         A, B = A[0], B[0]
-    rule, alpha = RULES[method]
-    A_bar, B_bar = rule(A, B, STEPS) if alpha is None else rule(A, B, STEPS, alpha)
+    A_bar, B_bar = gbt(A, B, STEPS, RULES[method])
     for h, dt in enumerate(STEPS):
         dense = (A.expand(3, N, N)[h].numpy(), B.expand(3, N)[h, :, None].numpy(), np.zeros((1, N)), np.zeros((1, 1)))
-        theirs_A, theirs_B, *_ = cont2discrete(dense, dt.item(), method=method, alpha=alpha)
+        theirs_A, theirs_B, *_ = cont2discrete(dense, dt.item(), method=method, alpha=RULES[method])
         np.testing.assert_allclose(A_bar[h], theirs_A, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(B_bar[h], theirs_B[:, 0], rtol=1e-9, atol=1e-11)
 
@@ -55,6 +53,11 @@ def test_inverse_and_its_gradient_equal_lapack(H, N, seed):
     torch.testing.assert_close(ours, twin, rtol=1e-9, atol=1e-10)
     gradients = (torch.autograd.grad((X * cotangent).sum(), A)[0] for X in (ours, twin))
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_the_gradient_of_an_inverse():
+    A = (torch.eye(20) - stable(2, 20, torch.Generator().manual_seed(0))).requires_grad_()
+    assert torch.autograd.gradgradcheck(inverse, A)
 
 
 def test_inverse_of_large_batches_is_right_after_a_change_of_threads():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.ssm.transition import DenseTransition, DiagonalTransition, kernel, run_chunks
+from longrange.ssm.transition import DenseTransition, DiagonalTransition, krylov_kernel, run_chunks
 
 
 def dense(H, N, draw):
@@ -97,7 +97,7 @@ def test_kernel_equals_the_response_to_an_impulse(kind, L, H, N, M, seed):
         y, _ = loop(matrices(A), B, C, impulse, B.new_zeros(1, H, N))
         return y[0].permute(1, 2, 0)
 
-    ours = results(lambda A, B, C: kernel(Transition(A), B, C, L), inputs, seed)
+    ours = results(lambda A, B, C: krylov_kernel(Transition(A), B, C, L), inputs, seed)
     assert_same(ours, results(twin, inputs, seed))
 
 
@@ -136,6 +136,6 @@ def test_memory_stays_below_all_states():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(record, lambda t: t):
-        kernel(DenseTransition(A), B, C, L)
+        krylov_kernel(DenseTransition(A), B, C, L)
         run_chunks(DenseTransition(A), B, C, torch.randn(1, L, H).double(), torch.zeros(1, H, N).double())
     assert max(sizes) < H * N * L / 4

@@ -180,3 +180,18 @@ def test_table_counts_tensors_and_parameters():
     console.print(groups_table(parameter_groups(parameters, [Rule("all", ["*"], 0.004, 0.07)])))
     rows = [line.replace("│", " ").split() for line in console.export_text().splitlines() if "│" in line]
     assert rows == [["all", "0.004", "0.07", "3", "18", "blocks.*.layer.B"], ["head.bias"]]
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "told"),
+    [
+        ("s4", "s5_standard", r"for \*\.layer\.Lambda_re, .* take nothing, and blocks\.\*\.layer\.inv_dt, .* choose"),
+        ("s4d", "s5_noBCdecay", "take nothing"),
+        ("lssl", "s4", "take"),
+    ],
+)
+def test_rules_for_another_layer_are_refused(model, optimizer, told):
+    cfg = compose("train", [f"model={model}", f"optimizer={optimizer}", "model.d_model=4", "model.n_layers=1"])
+    built = instantiate(cfg.model, spec=SPEC)
+    with pytest.raises(ConfigError, match=told):
+        parameter_groups(built.named_parameters(), rules_from(cfg.optimizer.rules))

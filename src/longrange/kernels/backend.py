@@ -1,7 +1,9 @@
 """The one setting that decides which version of every kernel runs, and the one place that reads it."""
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Literal, get_args
 
 import torch
@@ -46,6 +48,11 @@ def resolve(device: torch.device) -> str:
     if _selected == "triton":
         _check_triton(device)
     return _selected
+
+
+def triton_version(name: str) -> ModuleType:
+    """The Triton version of a module of kernels, imported late: Triton may not be installed."""
+    return import_module(f"longrange.kernels.{name}_triton")
 
 
 def _fastest(device: torch.device) -> str:

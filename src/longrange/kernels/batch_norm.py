@@ -5,8 +5,6 @@ Where several processes share a batch, the statistics are those of all of them t
 Source: Ioffe and Szegedy (arXiv 1502.03167); the gradient is that of section 3, with sums over valid steps.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -24,7 +22,7 @@ def batch_norm(
 
     Args:
         x: (B, L, H) float.
-        lengths: valid steps, (B,) int64.
+        lengths: valid steps, (B,) int64; a length above L counts as L.
         weight: (H,) float32 or float64; all arithmetic is in its precision.
         bias: (H,).
         eps: added to the variance.
@@ -34,19 +32,13 @@ def batch_norm(
     """
     version = backend.resolve(x.device)
     if version == "triton":
-        return _BatchNorm.apply(x, lengths.contiguous(), weight, bias, eps, _triton())
+        return _BatchNorm.apply(x, lengths.contiguous(), weight, bias, eps, backend.triton_version("batch_norm"))
     wide = x.to(weight.dtype)
     if version == "cpu":
         y, skip, *moments = _BatchNorm.apply(wide, lengths, weight, bias, eps, batch_norm_cpu)
     else:
         y, skip, *moments = batch_norm_reference(wide, lengths, weight, bias, eps)
     return y.to(x.dtype), skip.to(x.dtype), *moments
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import batch_norm_triton  # late: Triton may not be installed
-
-    return batch_norm_triton
 
 
 def batch_norm_reference(

@@ -65,7 +65,7 @@ def _moments(x, lengths, mean, variance, count):
     parts, counts = np.zeros((len(x) * blocks, 2, x.shape[2]), x.dtype), np.zeros(len(x) * blocks, x.dtype)
     for task in numba.prange(len(counts)):
         i, start = task // blocks, (task % blocks) * _STEPS
-        steps = min(start + _STEPS, lengths[i]) - start
+        steps = min(start + _STEPS, lengths[i], x.shape[1]) - start
         if steps > 0:
             counts[task] = steps
             _moments_of(x[i, start : start + steps], parts[task, 0], parts[task, 1])
@@ -127,7 +127,7 @@ def _sums(eps, grad, x, lengths, mean, variance, out):
     for task in numba.prange(len(parts)):
         i, start = task // blocks, (task % blocks) * _STEPS
         total, product = parts[task, 0], parts[task, 1]
-        for k in range(start, min(start + _STEPS, lengths[i])):
+        for k in range(start, min(start + _STEPS, lengths[i], x.shape[1])):
             row, g = x[i, k], grad[i, k]
             for n in range(len(row)):
                 total[n] += g[n]

@@ -72,10 +72,15 @@ def _sums(x: Tensor, number: int) -> Tensor:
 
 
 @triton.jit
+def _valid(lengths, sequence, step, L):
+    return step < tl.minimum(tl.load(lengths + sequence), L)
+
+
+@triton.jit
 def _moments(x, lengths, means, squares, counts, L, H, STEPS: tl.constexpr, FEATURES: tl.constexpr):
     """Of every tile: mean, sum of squares about it, and how many steps are valid."""
     sequence, part, step, n = tile(L, H, STEPS, FEATURES)
-    valid = step < tl.load(lengths + sequence)
+    valid = _valid(lengths, sequence, step, L)
     row = load_wide(x + (sequence * L + step) * H + n, valid & (n < H))
     count = tl.sum(valid.to(tl.int32))
     mean = tl.sum(row, 0) / tl.maximum(count, 1)
@@ -123,7 +128,7 @@ def _normalize(
     EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
     sequence, _, step, n = tile(L, H, STEPS, FEATURES)
-    at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
+    at, valid = (sequence * L + step) * H + n, _valid(lengths, sequence, step, L)
     off = load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
     scale = load_wide(weight + n, n < H) * _inverse_deviation(variance, n, H, EPS)
     out = scale * off + load_wide(bias + n, n < H)
@@ -136,7 +141,7 @@ def _add_up(
     EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
     sequence, part, step, n = tile(L, H, STEPS, FEATURES)
-    at, mask = (sequence * L + step) * H + n, (step < tl.load(lengths + sequence)) & (n < H)
+    at, mask = (sequence * L + step) * H + n, _valid(lengths, sequence, step, L) & (n < H)
     g, off = load_wide(grad + at, mask), load_wide(x + at, mask) - load_wide(mean + n, n < H)
     tl.store(plain + part * H + n, tl.sum(g, 0)[None, :], mask=n < H)
     product = tl.sum(g * off, 0)[None, :] * _inverse_deviation(variance, n, H, EPS)
@@ -149,7 +154,7 @@ def _combine(
     EPS: tl.constexpr, STEPS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
     sequence, _, step, n = tile(L, H, STEPS, FEATURES)
-    at, valid = (sequence * L + step) * H + n, step < tl.load(lengths + sequence)
+    at, valid = (sequence * L + step) * H + n, _valid(lengths, sequence, step, L)
     g, off = load_wide(grad + at, valid & (n < H)), load_wide(x + at, valid & (n < H)) - load_wide(mean + n, n < H)
     inverse, number = _inverse_deviation(variance, n, H, EPS), tl.load(count)
     slope = load_wide(weighted + n, n < H) * inverse / number

@@ -4,14 +4,13 @@ Source: S4 (arXiv 2111.00396), section 3 and appendix C.3: the generating functi
 is a few such sums over the same poles.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, cauchy_cpu
 from longrange.kernels.cauchy_reference import cauchy_reference
+from longrange.kernels.shapes import check_fit
 
 
 def cauchy(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
@@ -25,17 +24,14 @@ def cauchy(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
         y: (K,) float, K at least 1: the points z = i y.
     Returns:
         (J, 2, H, K).
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    check_fit(v.shape[1:] == Lambda.shape, v=v, Lambda=Lambda)
     version = backend.resolve(v.device)
     if version == "reference":
         return cauchy_reference(v, Lambda, y)
-    return _Cauchy.apply(v, Lambda, y, _triton() if version == "triton" else cauchy_cpu)
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import cauchy_triton  # late: Triton may not be installed
-
-    return cauchy_triton
+    return _Cauchy.apply(v, Lambda, y, backend.triton_version("cauchy") if version == "triton" else cauchy_cpu)
 
 
 class _Cauchy(torch.autograd.Function):

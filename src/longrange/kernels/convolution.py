@@ -5,14 +5,13 @@ transforms of torch, and passes between them. The plain form in `longrange.ssm` 
 Source: S4 (arXiv 2111.00396), section 2.4; two-sided kernels as in the authors' code.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.fft import irfft, rfft
 
 from longrange.kernels import backend, convolution_cpu, convolution_fft_cpu
+from longrange.kernels.shapes import check_fit
 from longrange.ssm import convolution as reference
 
 
@@ -25,7 +24,10 @@ def causal_convolution(u: Tensor, K: Tensor, D: Tensor | None = None) -> Tensor:
         D: weights of the current input, (M, H), of the same precision; 0 where None.
     Returns:
         (B, L, M, H), in the precision of K.
+    Raises:
+        ValueError: shapes that do not fit each other, or no steps.
     """
+    _check(u, K, None, D)
     version = backend.resolve(u.device)
     if version == "reference":
         return reference.causal_convolution(u, K, D)
@@ -42,7 +44,10 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
         D: weights of the current input, (M, H), of the same precision; 0 where None.
     Returns:
         (B, L, M, H), in the precision of K.
+    Raises:
+        ValueError: shapes that do not fit each other, or no steps.
     """
+    _check(u, K, K_back, D)
     version = backend.resolve(u.device)
     if version == "reference":
         return reference.two_sided_convolution(u, K, K_back, D)
@@ -50,18 +55,17 @@ def two_sided_convolution(u: Tensor, K: Tensor, K_back: Tensor, D: Tensor | None
     return _convolution(u, K, K_back, D, n, version)
 
 
+def _check(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None) -> None:
+    sizes = [t.shape[:2] for t in (K, K_back, D) if t is not None]
+    check_fit(u.shape[1] > 0 and u.shape[2] == K.shape[1] and len(set(sizes)) == 1, u=u, K=K, K_back=K_back, D=D)
+
+
 def _convolution(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int, version: str) -> Tensor:
     if version == "triton":
-        return _Long.apply(u.to(K.dtype), K, K_back, D, n, _triton())
+        return _Long.apply(u.to(K.dtype), K, K_back, D, n, backend.triton_version("convolution"))
     if short := convolution_fft_cpu.period(n):
         return _Short.apply(u.to(K.dtype), K, K_back, D, short)
     return _Long.apply(u.to(K.dtype), K, K_back, D, n, convolution_cpu)
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import convolution_triton  # late: Triton may not be installed
-
-    return convolution_triton
 
 
 class _Short(torch.autograd.Function):

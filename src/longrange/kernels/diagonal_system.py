@@ -5,14 +5,13 @@ costs more than their work: on the CPU it is one function each way, on a GPU one
 (arXiv 2208.04933), section 2.1 for the rules; the gradients are those of `longrange.ssm.discretize`.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, diagonal_system_cpu
 from longrange.kernels.parts import parts
+from longrange.kernels.shapes import check_fit
 from longrange.ssm import DISCRETIZATIONS
 
 
@@ -27,23 +26,22 @@ def diagonal_system(
         Lambda_im: imaginary parts, (p,).
         dt: time steps, (p,).
         B: (p, H, 2), real and imaginary parts.
-        C: (H, D p, 2), those of D directions one after another.
+        C: (H, directions p, 2), those of one or two directions one after another.
         gain: of the outputs.
     Returns:
         A_bar, (2, p); B_bar, (2 p, H), which takes inputs to the real, then the imaginary parts of states; and C,
-        (H, D 2 p), which takes these parts of each direction to outputs.
+        (H, directions 2 p), which takes these parts of each direction to outputs.
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    p, H, _ = B.shape
+    fits = Lambda_re.shape == Lambda_im.shape == dt.shape == (p,) and len(C) == H and C.shape[1] % p == 0
+    check_fit(fits, Lambda_re=Lambda_re, Lambda_im=Lambda_im, dt=dt, B=B, C=C)
     version = backend.resolve(B.device)
     if version == "reference":
         return diagonal_system_reference(rule, Lambda_re, Lambda_im, dt, B, C, gain)
-    kernels = _triton() if version == "triton" else diagonal_system_cpu
+    kernels = backend.triton_version("diagonal_system") if version == "triton" else diagonal_system_cpu
     return _System.apply(rule, Lambda_re, Lambda_im, dt, B, C, gain, kernels)
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import diagonal_system_triton  # late: Triton may not be installed
-
-    return diagonal_system_triton
 
 
 def diagonal_system_reference(

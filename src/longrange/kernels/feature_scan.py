@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from longrange.kernels import backend, feature_scan_cpu
 from longrange.kernels.feature_scan_reference import feature_scan_reference
 from longrange.kernels.feature_tables_cpu import LARGEST
+from longrange.kernels.shapes import check_fit
 
 
 def scan_is_faster(u: Tensor, N: int) -> bool:
@@ -35,8 +36,10 @@ def feature_scan(A: Tensor, B: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidir
     Returns:
         (B, L, M, H).
     Raises:
-        ValueError: a larger state than the CPU version is made for.
+        ValueError: a larger state than the CPU version is made for, or shapes that do not fit each other.
     """
+    fits = A.shape == (*B.shape, B.shape[-1]) and C.shape == ((1 + bidirectional) * len(D), *B.shape)
+    check_fit(fits and D.shape[1] == u.shape[2] == len(B), A=A, B=B, C=C, D=D, u=u)
     if backend.resolve(u.device) != "cpu":
         return feature_scan_reference(A, B, C, D, u, bidirectional)
     if B.shape[-1] > LARGEST:

@@ -13,6 +13,7 @@ from longrange.kernels import backend, mimo_scan_cpu
 from longrange.kernels.lanes import LANES
 from longrange.kernels.linear import is_amd
 from longrange.kernels.scan_reference import diagonal_scan_reference
+from longrange.kernels.shapes import check_fit
 
 _NARROW = 32  # parts of states: products so narrow are fast in no library
 _LARGEST = 1 << 17  # numbers in B_bar
@@ -43,7 +44,12 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
         bidirectional: a second direction runs from the last step to the first.
     Returns:
         (B, L, H).
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    H, parts = len(D), A_bar.numel()
+    fits = B_bar.shape == (parts, H) and C.shape == (H, (1 + bidirectional) * parts) and u.shape[2] == H
+    check_fit(fits, A_bar=A_bar, B_bar=B_bar, C=C, D=D, u=u)
     if one_kernel_is_faster(A_bar, u):
         return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional)
     return mimo_scan_reference(A_bar, B_bar, C, D, u, bidirectional)

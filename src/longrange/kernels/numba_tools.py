@@ -5,6 +5,7 @@ vector instructions.
 """
 
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 import numba
@@ -68,6 +69,8 @@ def forget_outdated(sources: Path, compiled: Path) -> None:
         with suppress(OSError):  # another process was faster, or the folder is read-only
             if index.stat().st_mtime < newest:
                 index.unlink()
+                for code in compiled.glob(f"{escape(index.stem)}.*.nbc"):
+                    code.unlink()
 
 
 @intrinsic

@@ -128,9 +128,7 @@ def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:
     """What computes with these tensors in one pass; None where plain torch does the work."""
     version = backend.resolve(first.device)
     if version == "triton":
-        from longrange.kernels import pointwise_triton  # late: Triton may not be installed
-
-        return pointwise_triton
+        return backend.triton_version("pointwise")
     precisions = {t.dtype for t in (first, *others) if t is not None}
     single = torch.float32 in precisions and precisions <= {torch.float32, torch.bfloat16}
     return pointwise_cpu if version == "cpu" and single else None

@@ -5,14 +5,13 @@ innermost axis is contiguous and every product is a real one. Source: S5 (arXiv 
 parallel scan computes the same states.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, scan_cpu
 from longrange.kernels.scan_reference import diagonal_scan_reference
+from longrange.kernels.shapes import check_fit
 
 _MIXED = torch.bfloat16, torch.float32  # precisions of Bu and A_bar that the CPU's kernel takes together
 
@@ -33,21 +32,20 @@ def diagonal_scan(
         bidirectional: D = 2; direction 1 runs from the last step to the first, on the same A_bar and Bu.
     Returns:
         (B, L, D, 2, P) states, in Bu's precision.
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    shape = (Bu.shape[0], 2 if bidirectional else 1, *A_bar.shape)
     if initial is None:
-        initial = A_bar.new_zeros(Bu.shape[0], 2 if bidirectional else 1, 2, Bu.shape[-1])
+        initial = A_bar.new_zeros(shape)
+    check_fit(Bu.shape[2:] == A_bar.shape and initial.shape == shape, A_bar=A_bar, Bu=Bu, initial=initial)
     version = backend.resolve(Bu.device)
     if Bu.dtype != A_bar.dtype and not (version == "cpu" and (Bu.dtype, A_bar.dtype) == _MIXED):
         return diagonal_scan(A_bar, Bu.to(A_bar.dtype), initial, bidirectional=bidirectional).to(Bu.dtype)
     if version == "reference":
         return diagonal_scan_reference(A_bar, Bu, initial, bidirectional)
-    return _Scan.apply(A_bar, Bu, initial, bidirectional, _triton() if version == "triton" else scan_cpu)
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import scan_triton  # late: Triton may not be installed
-
-    return scan_triton
+    kernels = backend.triton_version("scan") if version == "triton" else scan_cpu
+    return _Scan.apply(A_bar, Bu, initial, bidirectional, kernels)
 
 
 class _Scan(torch.autograd.Function):

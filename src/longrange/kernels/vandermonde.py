@@ -3,13 +3,12 @@
 Source: S4D (arXiv 2206.11893), section 3.2: the kernel is a product with a Vandermonde matrix.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, vandermonde_cpu
+from longrange.kernels.shapes import check_fit
 from longrange.kernels.vandermonde_reference import vandermonde_reference
 
 
@@ -22,17 +21,15 @@ def vandermonde(c: Tensor, A_bar: Tensor, L: int) -> Tensor:
         L: length of the kernel, at least 1.
     Returns:
         (M, H, L).
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    check_fit(c.shape[1:] == A_bar.shape, c=c, A_bar=A_bar)
     version = backend.resolve(c.device)
     if version == "reference":
         return vandermonde_reference(c, A_bar, L)
-    return _Vandermonde.apply(c, A_bar, L, _triton() if version == "triton" else vandermonde_cpu)
-
-
-def _triton() -> ModuleType:
-    from longrange.kernels import vandermonde_triton  # late: Triton may not be installed
-
-    return vandermonde_triton
+    kernels = backend.triton_version("vandermonde") if version == "triton" else vandermonde_cpu
+    return _Vandermonde.apply(c, A_bar, L, kernels)
 
 
 class _Vandermonde(torch.autograd.Function):

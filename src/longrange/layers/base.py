@@ -5,8 +5,28 @@ changes nothing within it.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
+from typing import TypeVar, cast
 
+import torch
 from torch import Tensor, nn
+
+Method = TypeVar("Method", bound=Callable)
+
+
+def full_precision(method: Method) -> Method:
+    """A method of a layer that computes in its parameters' precision under autocast too."""
+
+    @wraps(method)
+    def within(self, *arguments, **options):
+        device = next(self.parameters()).device.type
+        off = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with off:
+            return method(self, *arguments, **options)
+
+    return cast(Method, within)
 
 
 class Recurrence(ABC):
@@ -40,6 +60,8 @@ class Recurrence(ABC):
             state: as from `initial_state`, `prefill` or `step`.
         Returns:
             Outputs (B, L, d_output) and the state after step L.
+        Raises:
+            ValueError: another shape, no steps, or a state of another number of sequences.
         """
 
 
@@ -61,11 +83,14 @@ class SequenceLayer(nn.Module, ABC):
         """Whole sequences, in parallel over time.
 
         Args:
-            u: (B, L, H) float.
+            u: (B, L, H) float, L at least 1; computed in the parameters' precision.
             lengths: valid steps of each sequence, (B,) int64; None where all L are, or u is zero beyond them.
             rate: factor on the time step; 2.0 runs a model on data of half its training sample rate.
         Returns:
-            (B, L, d_output) float; zero-input response of the layer beyond `lengths`, to be ignored.
+            (B, L, d_output) float; zero-input response of the layer beyond `lengths`, to be ignored. Gradients are of
+            first order.
+        Raises:
+            ValueError: other shapes, no steps, or a rate that is not above 0.
         """
 
     def attune(self, max_length: int) -> None:
@@ -74,12 +99,14 @@ class SequenceLayer(nn.Module, ABC):
         A layer whose parameters do not depend on the length does nothing.
         """
 
+    @full_precision
     def recurrence(self, rate: float = 1.0) -> Recurrence:
         """The layer's recurrent mode, discretised for a time step of `rate` times the learned one.
 
         Raises:
-            ValueError: the layer is bidirectional.
+            ValueError: the layer is bidirectional, or the rate not above 0.
         """
+        check_rate(rate)
         if self.bidirectional:
             raise ValueError(
                 f"{type(self).__name__}: a bidirectional layer needs the whole sequence; "
@@ -122,6 +149,28 @@ class SequenceLayer(nn.Module, ABC):
     def step(self, u: Tensor, state: Tensor, rate: float = 1.0) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`; in a loop, make the recurrence once and call its `step`."""
         return self.recurrence(rate).step(u, state)
+
+
+def check_input(u: Tensor, d_model: int, lengths: Tensor | None = None) -> None:
+    """Refuse input of another shape than (B, L, d_model), L at least 1, or lengths of another number than B.
+
+    Raises:
+        ValueError: names both shapes.
+    """
+    if u.dim() != 3 or u.shape[1] < 1 or u.shape[2] != d_model:
+        raise ValueError(f"input of shape {tuple(u.shape)}: must be (batch, length, {d_model}), of at least one step")
+    if lengths is not None and lengths.shape != u.shape[:1]:
+        raise ValueError(f"lengths of shape {tuple(lengths.shape)}: must be ({len(u)},), one for each sequence")
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a factor on the time step that is not positive.
+
+    Raises:
+        ValueError: it is zero, negative or NaN.
+    """
+    if not rate > 0:
+        raise ValueError(f"rate={rate}: a factor on the time step, must be above 0")
 
 
 def check_time_steps(dt_min: float, dt_max: float) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from longrange.kernels import causal_convolution, scan_is_faster, two_sided_convolution, zero_padding
-from longrange.layers.base import SequenceLayer
+from longrange.layers.base import SequenceLayer, check_input, check_rate
 from longrange.layers.recurrence import FeatureRecurrence
 
 
@@ -49,6 +49,8 @@ class ConvolutionLayer(SequenceLayer):
     @torch.compiler.disable
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`; kernels and transforms keep the parameters' precision under autocast."""
+        check_input(u, self.d_model, lengths)
+        check_rate(rate)
         u = zero_padding(u, lengths)
         with torch.autocast(u.device.type, enabled=False):
             if scan_is_faster(u, self.d_state):

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from longrange.layers.base import check_time_steps
+from longrange.layers.base import check_time_steps, full_precision
 from longrange.layers.convolution import ConvolutionLayer
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.ssm import MEASURES, log_uniform
 from longrange.ssm.dense import gbt, gbt_eigenvalues
 from longrange.ssm.structured import legs_structure, structured
-from longrange.ssm.transition import DenseTransition, KernelTable, kernel
+from longrange.ssm.transition import DenseTransition, KernelTable, krylov_kernel
 
 
 class LSSL(ConvolutionLayer):
@@ -72,11 +72,12 @@ class LSSL(ConvolutionLayer):
         self.D = nn.Parameter(torch.randn(channels, d_model))
         self._fixed = _FixedSystems()
 
+    @full_precision
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:
         """See `ConvolutionLayer.kernel`."""
         if self.trainable:
             A_bar, B_bar = self.discretized(rate)
-            return kernel(DenseTransition(A_bar), B_bar, self.C, length)
+            return krylov_kernel(DenseTransition(A_bar), B_bar, self.C, length)
         return self._fixed_system(rate).table.kernel(self.C, length)
 
     def time_steps(self, rate: float = 1.0) -> Tensor:
@@ -100,8 +101,7 @@ class LSSL(ConvolutionLayer):
         return gbt(-structured(dict(self.structure.items())), self.B, self.time_steps(rate), self.alpha)
 
     def _recurrence(self, rate: float) -> FeatureRecurrence:
-        with torch.autocast(self.C.device.type, enabled=False):
-            A_bar, B_bar = self.discretized(rate)
+        A_bar, B_bar = self.discretized(rate)
         return FeatureRecurrence(DenseTransition(A_bar), B_bar, self.C, self.D)
 
     def _fixed_system(self, rate: float) -> "_FixedSystem":
@@ -129,8 +129,10 @@ class _FixedSystems:
 
     def at(self, rate: float, alpha: float, *tensors: Tensor) -> _FixedSystem:
         """The system of tensors A, B and log_dt."""
+        if any(t.is_inference() for t in tensors):  # nothing counts their changes
+            return _fixed_system(rate, alpha, *tensors)
         if not self._are_current(tensors):
-            self._made_from = [(t, _version(t)) for t in tensors]
+            self._made_from = [(t, t._version) for t in tensors]
             self._systems.clear()
         if rate not in self._systems:
             if len(self._systems) == self.limit:
@@ -140,7 +142,7 @@ class _FixedSystems:
 
     def _are_current(self, tensors: tuple[Tensor, ...]) -> bool:
         known = zip(tensors, self._made_from, strict=False)
-        return bool(self._made_from) and all(t is old and _version(t) == count for t, (old, count) in known)
+        return bool(self._made_from) and all(t is old and t._version == count for t, (old, count) in known)
 
 
 def _fixed_system(rate: float, alpha: float, A: Tensor, B: Tensor, log_dt: Tensor) -> _FixedSystem:
@@ -150,11 +152,6 @@ def _fixed_system(rate: float, alpha: float, A: Tensor, B: Tensor, log_dt: Tenso
         # As many columns as states: the table is not larger than two state matrices, and the rows are few.
         table = KernelTable.of(DenseTransition(A_bar), B_bar, (len(A) - 1).bit_length())
         return _FixedSystem(A_bar, B_bar, table)
-
-
-def _version(tensor: Tensor) -> int:
-    """Counts the changes of a tensor in place."""
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def _default(value: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from longrange.kernels import feature_scan, parts
-from longrange.layers.base import Recurrence
+from longrange.layers.base import Recurrence, check_input
 from longrange.ssm import DiagonalTransition, Transition, run_chunks, state_to_real
 
 
@@ -32,8 +32,10 @@ class FeatureRecurrence(Recurrence):
 
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
+        check_input(u, self.D.shape[1])
+        u = u.to(self.D.dtype)
         with self._full_precision():
-            y, state = run_chunks(self.transition, self.B_bar, self.C, u.to(self.D.dtype), state)
+            y, state = run_chunks(self.transition, self.B_bar, self.C, u, state)
             return torch.addcmul(y, self.D, u.unsqueeze(2)).flatten(2), state
 
     def scan(self, u: Tensor, bidirectional: bool) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from longrange.kernels import dplr_transform, parts, scan_is_faster, truncated_system
+from longrange.layers.base import full_precision
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import (
@@ -29,6 +30,8 @@ from longrange.ssm import (
     truncate,
     untruncate,
 )
+
+_MEASURES = "legs", "legt", "fourier"  # whose matrices are normal but for a low rank
 
 
 class S4(SpectralLayer):
@@ -68,6 +71,8 @@ class S4(SpectralLayer):
         dt_max: float = 0.1,
         dt_transform: DtTransform = "softplus",
     ):
+        if measure not in _MEASURES:
+            raise ValueError(f"measure={measure!r}: must be one of {', '.join(_MEASURES)}")
         Lambda, P, B, _ = nplr(measure, d_state, rank)
         super().__init__(
             d_model,
@@ -95,6 +100,7 @@ class S4(SpectralLayer):
         super().attune(max_length)
         self.C.copy_(torch.view_as_real(row_to_complex(truncate(C, A_bar, max_length))))
 
+    @full_precision
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:
         """See `ConvolutionLayer.kernel`."""
         L, C = self._tuned_to(length, rate)

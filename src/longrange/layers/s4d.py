@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from longrange.kernels import parts, vandermonde
+from longrange.layers.base import full_precision
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.layers.spectral import DtTransform, SpectralLayer
 from longrange.ssm import DISCRETIZATIONS, DiagonalTransition, dss_softmax, row_to_real, spectrum, state_to_real
@@ -68,6 +69,7 @@ class S4D(SpectralLayer):
         if l_max is not None:
             self.attune(l_max)
 
+    @full_precision
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:
         """See `ConvolutionLayer.kernel`."""
         A_bar, B_bar = self.discretized(rate)

@@ -21,7 +21,7 @@ from longrange.kernels import (
     scaled_fork,
     zero_padding,
 )
-from longrange.layers.base import Recurrence, SequenceLayer, check_time_steps
+from longrange.layers.base import Recurrence, SequenceLayer, check_input, check_rate, check_time_steps
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
 CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
@@ -30,8 +30,8 @@ CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
 class S5(SequenceLayer):
     """The S5 layer, without the activation that follows it in a block.
 
-    Parameters, all real, with p = P / 2 kept states (p = P without conjugate symmetry) and D = 2 directions if
-    bidirectional: Lambda_re, Lambda_im (p,); B (p, H, 2); C (H, D p, 2), forward half first; D (H,); log_step (p,).
+    Parameters, all real, with p = P / 2 kept states (p = P without conjugate symmetry): Lambda_re, Lambda_im (p,);
+    B (p, H, 2); C (H, directions p, 2), forward half first, of two directions if bidirectional; D (H,); log_step (p,).
 
     Args:
         d_model: H, features in and out.
@@ -79,6 +79,10 @@ class S5(SequenceLayer):
     @torch.compiler.disable
     def forward(self, u: Tensor, lengths: Tensor | None = None, rate: float = 1.0) -> Tensor:
         """See `SequenceLayer.forward`."""
+        check_input(u, self.d_model, lengths)
+        check_rate(rate)
+        if not torch.is_autocast_enabled(u.device.type):
+            u = u.to(self.D.dtype)
         u = zero_padding(u, lengths)
         return self._recurrence(rate).outputs(u, bidirectional=self.bidirectional)
 
@@ -130,6 +134,7 @@ class S5Recurrence(Recurrence):
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`."""
+        u = u.to(self.D.dtype)
         Bu = (u @ self.B_bar.T).unflatten(-1, (2, -1))
         re, im = state.unbind(1)
         a_re, a_im = self.A_bar
@@ -138,8 +143,9 @@ class S5Recurrence(Recurrence):
 
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
-        y, x = self.run(u, state.unsqueeze(1), bidirectional=False)
-        return y, x[:, -1, 0]
+        check_input(u, len(self.D))
+        y, x = self.run(u.to(self.D.dtype), state.unsqueeze(1), bidirectional=False)
+        return y, x[:, -1, 0].clone()  # not a part of all states, which it would keep in memory
 
     def outputs(self, u: Tensor, *, bidirectional: bool) -> Tensor:
         """Those of `run` from a state zero."""

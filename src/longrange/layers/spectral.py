@@ -100,7 +100,7 @@ class AttunedLength(nn.Module):
         super().__init__()
         self.register_buffer("steps", torch.tensor(0))
         self.value = 0  # of the buffer, to be read without waiting for a GPU
-        self.register_load_state_dict_post_hook(lambda module, _: module._read())
+        self.register_load_state_dict_post_hook(_read_length)
 
     def set(self, steps: int) -> None:
         """Fix the length.
@@ -111,10 +111,7 @@ class AttunedLength(nn.Module):
         if steps < 1:
             raise ValueError(f"longest sequence of length {steps}: must be at least 1")
         self.steps.fill_(steps)
-        self._read()
-
-    def _read(self) -> None:
-        self.value = int(self.steps)
+        self.value = steps
 
     def at(self, rate: float) -> int:
         """The length in steps of `rate` times the learned one, at least 1.
@@ -127,6 +124,11 @@ class AttunedLength(nn.Module):
                 "the layer does not know its longest sequence; build it with l_max=<steps> or call attune(<steps>)"
             )
         return max(1, round(self.value / rate))
+
+
+def _read_length(module: AttunedLength, _: object) -> None:
+    """After a state has been loaded; a function of the module, so that layers can be pickled."""
+    module.value = int(module.steps)
 
 
 def _check_arguments(d_model, S, channels, dt_min, dt_max, dt_transform) -> None:

@@ -58,10 +58,10 @@ class SequenceClassifier(nn.Module):
         self.encoder = encoder(spec, d_model)
         try:
             blocks = [block(d_model, layer(d_model)) for _ in range(n_layers)]
+            for built in blocks:
+                built.layer.attune(spec.max_length)
         except ValueError as problem:
             raise ConfigError(f"model: {problem}") from problem
-        for built in blocks:
-            built.layer.attune(spec.max_length)
         self.blocks = nn.ModuleList(blocks)
         self.final_norm = copy.deepcopy(blocks[-1].norm) if final_norm else NoNorm()
         self.head = make_head(spec, d_model)
@@ -71,7 +71,8 @@ class SequenceClassifier(nn.Module):
 
         Args:
             inputs: (B, L) int64 ids or (B, L, C) float; (2B, ...) for a paired task.
-            lengths: valid steps, (B,) int64, each at least 1; None where every step is valid.
+            lengths: valid steps, (B,) int64, (2B,) for a paired task, each at least 1, all steps where it is above L;
+                None where every step is valid.
             rate: factor on the time step, see `SequenceLayer.forward`.
         Returns:
             (B, output_size) float: logits, or values for regression.

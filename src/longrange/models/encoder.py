@@ -1,6 +1,6 @@
 """From a task's inputs to features: token ids or channels in, (B, L, H) out."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from longrange.kernels import valid_steps
 from longrange.models.dense import Dense
 from longrange.models.spec import TaskSpec
 from longrange.ssm import lecun_normal
+
+Tokens = Literal["onehot", "embedding"]
 
 
 class Encoder(nn.Module):
@@ -24,7 +26,7 @@ class Encoder(nn.Module):
         width: rows of the token table, at least the task's number of ids, which it is where None; published
             models have spare rows.
     Raises:
-        ConfigError: fewer rows than the task has ids.
+        ConfigError: fewer rows than the task has ids, or an unknown kind of table.
     """
 
     def __init__(
@@ -32,13 +34,15 @@ class Encoder(nn.Module):
         spec: TaskSpec,
         d_model: int,
         *,
-        tokens: Literal["onehot", "embedding"] = "onehot",
+        tokens: Tokens = "onehot",
         width: int | None = None,
     ):
         super().__init__()
         rows = spec.input_size if width is None else width
         if rows < spec.input_size:
             raise ConfigError(f"model.encoder.width={rows}: task {spec.name} has {spec.input_size} token ids")
+        if tokens not in get_args(Tokens):
+            raise ConfigError(f"model.encoder.tokens={tokens}: must be one of {', '.join(get_args(Tokens))}")
         self.map = Dense(spec.input_size, d_model) if spec.kind == "continuous" else _Table(rows, d_model, tokens)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -50,7 +54,7 @@ class Encoder(nn.Module):
 
 
 class _Table(nn.Module):
-    def __init__(self, rows: int, d_model: int, tokens: str):
+    def __init__(self, rows: int, d_model: int, tokens: Tokens):
         super().__init__()
         onehot = tokens == "onehot"
         self.table = nn.Parameter(lecun_normal(rows, d_model, fan_in=rows) if onehot else torch.randn(rows, d_model))

@@ -36,7 +36,7 @@ def make_norm(kind: Literal["batch", "layer"], d_model: int, momentum: float) ->
         ValueError: an unknown kind.
     """
     if kind == "batch":
-        return MaskedBatchNorm(d_model, momentum=momentum)
+        return MaskedBatchNorm(d_model, momentum)
     if kind == "layer":
         return StepwiseLayerNorm(d_model)
     raise ValueError(f"norm={kind!r}: must be batch or layer")
@@ -62,7 +62,16 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
     """BatchNorm over batch and time, with statistics of the valid steps only.
 
     In a distributed training the batch is that of all processes together.
+
+    Args:
+        d_model: H.
+        momentum: weight of the newest batch in the running statistics.
     """
+
+    momentum: float
+
+    def __init__(self, d_model: int, momentum: float):
+        super().__init__(d_model, momentum=momentum)
 
     @property
     def clears_padding(self) -> bool:
@@ -90,5 +99,5 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
         """Let the batch into the running statistics, its variance without bias, as torch does."""
         newest = {"running_mean": mean, "running_var": variance * (count / (count - 1).clamp(min=1))}
         for name, value in newest.items():
-            self.get_buffer(name).lerp_(value, self.momentum or 0.0)
+            self.get_buffer(name).lerp_(value, self.momentum)
         self.get_buffer("num_batches_tracked").add_(1)

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from longrange.models.dropout import Dropout
+from longrange.models.norm import Norm
 
 
 def through(
@@ -41,7 +42,8 @@ def _recomputed(block: nn.Module, x: Tensor, *arguments: Tensor | float | None) 
         passes += 1
         if passes == 1:
             return block(x, *arguments)
-        spare = {name: buffer.clone() for name, buffer in block.named_buffers()}
+        norms = [(name, module) for name, module in block.named_modules() if isinstance(module, Norm)]
+        spare = {name: buffer.clone() for at, norm in norms for name, buffer in norm.named_buffers(at)}
         with _rewound(own, states):
             return functional_call(block, spare, (x, *arguments))
 

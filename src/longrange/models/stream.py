@@ -79,7 +79,7 @@ class Stream:
         if self.model.pooling == "mean":
             total = state.pooled + x.sum(1)
             return self.model.head(total / steps), StreamState(tuple(states), total, steps)
-        return self.model.head(x[:, -1]), StreamState(tuple(states), x[:, -1], steps)
+        return self.model.head(x[:, -1]), StreamState(tuple(states), x[:, -1].clone(), steps)
 
 
 class _Remember:

@@ -8,7 +8,7 @@ from typing import Any
 
 from longrange.errors import ConfigError, nearest
 from longrange.results.cells import Cell, Cells
-from longrange.results.run_folder import overrides_hash
+from longrange.results.run_folder import RECORD, newest, overrides_hash
 from longrange.results.runs import setting_changes
 from longrange.results.table import Column, Table
 
@@ -55,15 +55,15 @@ class Job:
         return [f"experiment={self.experiment}", *self.further, f"seed={self.seed}"]
 
     def folder(self, outputs: Path) -> Path | None:
-        """The newest folder of this command line; None where it has never run."""
+        """The folder of this command line that `newest` chooses; None where it has never run."""
         first = f"{overrides_hash(self.overrides)}-s{self.seed}"
         folders = [folder for folder in outputs.glob(f"*/*/{first}*") if folder.name.partition(".")[0] == first]
-        return max(folders, key=lambda folder: int(folder.suffix[1:] or 1), default=None)
+        return newest(sorted(folders, key=lambda folder: int(folder.suffix[1:] or 1))) if folders else None
 
     def resumes(self, outputs: Path) -> bool:
         """Whether it has begun and not finished."""
         folder = self.folder(outputs)
-        return folder is not None and not (folder / "result.json").exists()
+        return folder is not None and not (folder / RECORD).exists()
 
 
 def launching(overrides: Sequence[str]) -> list[str]:

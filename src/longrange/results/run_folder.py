@@ -4,9 +4,12 @@ import functools
 import hashlib
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from longrange.errors import CheckpointError
+
+RECORD = "result.json"  # of a finished run, in its folder
 
 # What a run logs, where and when it writes and what it resumes change no result; the seed has a place of its own.
 _NOT_HASHED = re.compile(r"^[+~]*(seed|resume|save_every_s|logger|callbacks|paths|launcher)([.=@]|$)")
@@ -21,22 +24,39 @@ def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[
         layer: name of the model.
         seed: the run's seed.
         overrides: the command line's overrides, in any order.
-        latest: take the newest existing folder of this command; otherwise the first one that does not exist.
+        latest: take the existing folder of this command that `newest` chooses; otherwise the first one that does not
+            exist.
     Raises:
         CheckpointError: `latest` and this command has never run.
     """
     first = outputs / task / layer / f"{overrides_hash(overrides)}-s{seed}"
-    existing, candidate, number = None, first, 1
+    existing, candidate = [], first
     while candidate.exists():
-        existing, number = candidate, number + 1
-        candidate = first.with_name(f"{first.name}.{number}")
+        existing.append(candidate)
+        candidate = first.with_name(f"{first.name}.{len(existing) + 1}")
     if not latest:
         return candidate
-    if existing is None:
+    if not existing:
         raise CheckpointError(
             f"resume=last: this command has not run yet, {first} does not exist; leave resume=last out"
         )
-    return existing
+    return newest(existing)
+
+
+def newest(folders: Sequence[Path]) -> Path:
+    """The folder of a command with which to go on: the last one, or one before it that was interrupted.
+
+    A start that was refused, or ended before its first checkpoint, leaves a folder too: it hides no checkpoint.
+
+    Args:
+        folders: of one command, at least one, the oldest first.
+    """
+    interrupted = [folder for folder in folders if _has_checkpoint(folder)][-1:]
+    return next((folder for folder in interrupted if not (folder / RECORD).exists()), folders[-1])
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return any(folder.glob("**/checkpoints/*.ckpt"))
 
 
 def overrides_hash(overrides: list[str]) -> str:

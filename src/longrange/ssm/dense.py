@@ -3,6 +3,8 @@
 Sources: LSSL (arXiv 2110.13985), section 2 and appendix C, for the generalised bilinear transform.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,25 +48,8 @@ def gbt_eigenvalues(Lambda: Tensor, dt: Tensor, alpha: float = 0.5) -> Tensor:
     return (1 + (1 - alpha) * dt * Lambda) / (1 - alpha * dt * Lambda)
 
 
-def zoh(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero-order hold: the exponential of the system with its constant input as one more state.
-
-    Args:
-        A: (N, N) or (H, N, N).
-        B: (N,) or (H, N).
-        dt: time steps, (H,).
-    Returns:
-        A_bar, (H, N, N), and B_bar, (H, N).
-    """
-    N = A.shape[-1]
-    rows = torch.cat([A.expand(len(dt), N, N), B.expand(len(dt), N).unsqueeze(-1)], dim=-1)
-    step = dt.view(-1, 1, 1) * torch.nn.functional.pad(rows, (0, 0, 0, 1))
-    exponential = torch.linalg.matrix_exp(step)
-    return exponential[:, :N, :N], exponential[:, :N, N]
-
-
 def inverse(A: Tensor) -> Tensor:
-    """Inverses of a batch of matrices, with gradients (of first order).
+    """Inverses of a batch of matrices.
 
     Elimination is by blocks and without exchange of rows. That is safe where x^T S A x > 0 for a positive diagonal S
     and all x, which holds for 1 - c A with c > 0 and A any HiPPO matrix.
@@ -74,10 +59,22 @@ def inverse(A: Tensor) -> Tensor:
     Returns:
         (H, N, N).
     """
-    with torch.no_grad():
+    return _Inverse.apply(A)
+
+
+class _Inverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, A: Tensor) -> Tensor:
         X = _inverse_by_quarters(A)
-    # A step of Newton's method: it removes most of the rounding error, and its gradient is that of the inverse.
-    return X + X @ (torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - A @ X)
+        rest = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device) - A @ X
+        X = X + X @ rest  # a step of Newton's method: it removes most of the rounding error
+        ctx.save_for_backward(X)
+        return X
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        (X,) = ctx.saved_tensors
+        return -X.mT @ grad @ X.mT
 
 
 def _inverse_by_quarters(A: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ class DPLRTransition(Transition):
         super().__init__()
         self._system = system
         self._matrix: DenseTransition | None = None
+        self._matrix_has_gradient = False
 
     def times(self, x: Tensor) -> Tensor:
         """See `Transition.times`."""
@@ -85,8 +86,8 @@ class DPLRTransition(Transition):
         return self._as_dense().squared()
 
     def _as_dense(self) -> DenseTransition:
-        if self._matrix is None or (torch.is_grad_enabled() and not self._matrix.A.requires_grad):
-            self._matrix = DenseTransition(self._system.dense())
+        if self._matrix is None or (torch.is_grad_enabled() and not self._matrix_has_gradient):
+            self._matrix, self._matrix_has_gradient = DenseTransition(self._system.dense()), torch.is_grad_enabled()
         return self._matrix
 
 

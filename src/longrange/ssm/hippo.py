@@ -44,7 +44,11 @@ def fourier(N: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         A, (N, N) float64, and B, (N,) float64.
+    Raises:
+        ValueError: N is odd.
     """
+    if N % 2:
+        raise ValueError(f"{N} states of fourier: must be even, a cosine and a sine each")
     B = math.sqrt(2) * (1 - _arange(N) % 2)
     B[0] = 1
     frequencies = torch.zeros(N - 1, dtype=torch.float64)

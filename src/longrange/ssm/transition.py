@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 
@@ -148,7 +149,8 @@ class _DenseOrbit(torch.autograd.Function):
         return rows
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
         A, rows = ctx.saved_tensors
         total = grad.clone()
         for k in range(len(rows) - 1, 0, -1):
@@ -214,7 +216,7 @@ def run_chunks(transition: Transition, B: Tensor, C: Tensor, u: Tensor, x0: Tens
     return y.permute(4, 3, 2, 1, 0).flatten(1, 2)[:, T - first :], x.transpose(0, 1)
 
 
-def kernel(transition: Transition, B: Tensor, C: Tensor, L: int) -> Tensor:
+def krylov_kernel(transition: Transition, B: Tensor, C: Tensor, L: int) -> Tensor:
     """The convolution kernels K_l = C A^l B.
 
     Args:

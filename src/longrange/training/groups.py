@@ -16,6 +16,8 @@ from torch import nn
 
 from longrange.errors import ConfigError
 
+_OUTPUT_WEIGHTS = ".C", ".D"  # of every layer; they may train as the linear maps around it do
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -61,7 +63,8 @@ def parameter_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], rules
         One dict for each rule, in the rules' order: "name", "params" (a list of (name, parameter)), "lr" and
         "weight_decay", as torch optimisers take them.
     Raises:
-        ConfigError: a parameter that no rule matches, or a rule that is left without parameters.
+        ConfigError: a parameter that no rule matches, a rule that is left without parameters, or rules for the dynamics
+            of another layer.
     """
     groups = [{"name": rule.name, "params": [], "lr": rule.lr, "weight_decay": rule.weight_decay} for rule in rules]
     for name, parameter in named_parameters:
@@ -73,7 +76,21 @@ def parameter_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], rules
                 f"optimizer rule '{rule.name}' takes no parameter of this model "
                 f"(patterns {', '.join(rule.patterns)}); choose an option set that fits the model"
             )
+    _check_dynamics([name for group in groups for name, _ in group["params"]], rules)
     return groups
+
+
+def _check_dynamics(names: Sequence[str], rules: Sequence[Rule]) -> None:
+    """All that is a layer's own and no output weight must be named by rules that name parts of a layer at all."""
+    patterns = [pattern for rule in rules for pattern in rule.patterns if ".layer." in pattern]
+    unused = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
+    inner = [name for name in names if ".layer." in name and not name.endswith(_OUTPUT_WEIGHTS)]
+    if unused and (others := [n for n in inner if not any(fnmatchcase(n, pattern) for pattern in patterns)]):
+        raise ConfigError(
+            f"optimizer rules for {', '.join(unused)} take nothing, and {', '.join(_without_numbers(others))} would "
+            "train as the rest: these are rules for another layer; choose optimizer=s4 for S4 and S4D, lssl for LSSL, "
+            "s5_standard for S5"
+        )
 
 
 def _first_match(name: str, rules: Sequence[Rule]) -> int:
