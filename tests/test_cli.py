@@ -16,6 +16,7 @@ import longrange.cli
 from longrange import diagnose
 from longrange.cli import CONFIG_DIR, compose, main
 from longrange.errors import DataError, DivergedError
+from longrange.models.spec import TaskSpec
 
 SCRIPTS = sorted((CONFIG_DIR.parent / "scripts").glob("*.py"))
 HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "numba")
@@ -152,6 +153,12 @@ def test_a_users_mistake_inside_an_instantiation_gets_one_line(type_command, cap
 def test_a_value_of_the_wrong_kind_is_named(type_command, capsys, value):
     assert type_command(lambda cfg: range(cfg.model.n_layers), f"model.n_layers={value}") == 2
     assert only_line(capsys).startswith(f"error: model.n_layers={value}: cannot take this kind of value (default: 6)")
+
+
+def test_an_unknown_argument_of_an_inner_object_is_named(type_command, capsys):
+    task = TaskSpec("toy", "tokens", 3, 2, 5)
+    assert type_command(lambda cfg: instantiate(cfg.model, spec=task), "+model.layer.kernle=1") == 2
+    assert "SequenceClassifier': S5.__init__() got an unexpected keyword argument 'kernle'" in only_line(capsys)
 
 
 @pytest.mark.parametrize(

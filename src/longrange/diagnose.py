@@ -135,8 +135,8 @@ def _in_hydras_words(error: Exception) -> str:
     first, *others = [line.strip() for line in str(error).splitlines() if line.strip()]
     where = [line.removeprefix("full_key: ") for line in others if line.startswith("full_key: ")]
     cause = error.__cause__
-    why = [str(cause).splitlines()[0]] if isinstance(cause, OmegaConfBaseException) else []
-    return ": ".join([*where, first.split(", set env var")[0], *why])
+    why = [str(cause).splitlines()[0]] if isinstance(cause, OmegaConfBaseException | TypeError) else []
+    return ": ".join([*where, first.split(", set env var")[0].rstrip(":"), *why])
 
 
 def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, multirun: bool) -> Iterator[str]:

@@ -90,6 +90,10 @@ def test_rows_are_appended_once(tmp_path):
         (json.dumps(RECORD | {"dirty": True}), "not committed"),
         (json.dumps(RECORD | {"dirty": None}), "not committed"),
         (json.dumps(RECORD | {"config": RECORD["config"] | {"name": {"overrides": [SMOKE]}}}), "a smoke run"),
+        (
+            json.dumps(RECORD | {"config": RECORD["config"] | {"trainer": {"limit_test_batches": 2}}}),
+            "trainer.limit_test_batches left out",
+        ),
         ("{}", "not a run record"),
         ("[]", "not a run record"),
         ("{", "not a run record"),

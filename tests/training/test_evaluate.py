@@ -54,6 +54,16 @@ def test_data_is_read_where_it_is_now(run, monkeypatch):
         moved.rename(trained.paths.data)
 
 
+def test_all_of_a_split_is_measured_whatever_the_run_left_out(run, tmp_path):
+    limited = load(run.best_checkpoint)
+    limited["config"]["trainer"] |= {"limit_val_batches": 1, "limit_test_batches": 1}
+    DurableIO().save_checkpoint(limited, tmp_path / "limited.ckpt")
+    path = f"checkpoint={tmp_path / 'limited.ckpt'}"
+    assert evaluate(compose("evaluate", [path, "data.batch_size=2"])) == evaluated(run, "data.batch_size=2")
+    (part,) = evaluate(compose("evaluate", [path, "data.batch_size=2", "trainer.limit_test_batches=1"])).values()
+    assert part["test"] != evaluated(run)["16000 Hz, rate 1"]["test"]
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [("rate=0", "rate=0: "), ("rate=abc", "rate=abc: "), ("packages=abc", r"such as packages=\[abc\]")],

@@ -162,6 +162,13 @@ def test_nan_names_the_parameter(tmp_path):
         train(cfg)
 
 
+def test_a_task_whose_order_would_not_depend_on_the_seed_is_refused(tmp_path):
+    cfg = toy_config(tmp_path)
+    del cfg.data.seed
+    with pytest.raises(ConfigError, match=r"data\.seed: missing, .* needs the line `seed: \$\{seed\}`"):
+        train(cfg)
+
+
 def test_exploding_training_stops(tmp_path):
     with pytest.raises(DivergedError, match="is the first"):
         train(toy_config(tmp_path, "optimizer.lr=1e30", "optimizer.weight_decay=0", "scheduler=constant"))

@@ -21,9 +21,12 @@ Split = Literal["train", "val", "test"]
 class SequenceDataModule(pl.LightningDataModule, ABC):
     """A task: its spec, its preparation, and its three splits.
 
-    A data set of a split implements `__len__` and `__getitems__(indices) -> Batch`, one call a batch,
-    so that no Python runs per example. Where sequences differ in length it has `steps`, the length of each example's
-    longest sequence, (n,) integers. Of a regression it has `targets`, (n, output_size) float32.
+    A data set of a split implements `__len__` and `__getitems__(indices) -> Batch`, one call a batch, so that no Python
+    runs per example; `targets`, (n,) integers or, of a regression, (n, output_size) float32; where sequences differ in
+    length, `lengths` of all of them and `steps`, the length of each example's longest one, (n,) integers.
+
+    For the tables and pictures of scripts/prepare_data.py a task may have `data_dir` and `cache_dir`, `sources` (what
+    is downloaded), `present()` (whether the data is there) and `preview(split, indices)`, see the tasks here.
 
     Args:
         batch_size: examples per optimiser step, of all processes together, at least 1. The trainer says how many

@@ -29,7 +29,8 @@ def print_splits(data: SequenceDataModule, seconds: float) -> None:
         table.add_row(name, *_facts(split, data.spec))
     console = Console()
     console.print(table)
-    console.print(f"encoded in {splits['train'].path.parent}", soft_wrap=True)
+    if path := getattr(splits["train"], "path", None):
+        console.print(f"encoded in {path.parent}", soft_wrap=True)
 
 
 def _facts(split: Dataset, spec: TaskSpec) -> list[str]:

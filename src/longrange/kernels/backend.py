@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
-from longrange.errors import ConfigError, nearest
+from longrange.errors import ConfigError
 
 Backend = Literal["auto", "reference", "cpu", "triton"]
 
@@ -26,7 +26,7 @@ def select(backend: str) -> None:
     """
     global _selected
     if backend not in get_args(Backend):
-        raise ConfigError(f"backend={backend}: unknown; one of {', '.join(nearest(backend, get_args(Backend)))}")
+        raise ConfigError(f"backend={backend}: unknown; one of {', '.join(get_args(Backend))}")
     _selected = backend
 
 

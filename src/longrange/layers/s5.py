@@ -168,9 +168,11 @@ def _check_arguments(d_state, n_blocks, C_init, discretization, conj_sym, dt_min
         raise ValueError(f"C_init={C_init!r}: must be one of {', '.join(get_args(CInit))}")
     if discretization not in DISCRETIZATIONS:
         raise ValueError(f"discretization={discretization!r}: must be one of {', '.join(DISCRETIZATIONS)}")
+    if min(n_blocks, d_state) < 1:
+        raise ValueError(f"d_state={d_state}, n_blocks={n_blocks}: must be at least 1")
     multiple = n_blocks * (2 if conj_sym else 1)
-    if n_blocks < 1 or d_state < 1 or d_state % multiple:
-        raise ValueError(f"d_state={d_state}, n_blocks={n_blocks}: d_state must be a multiple of {max(multiple, 1)}")
+    if d_state % multiple:
+        raise ValueError(f"d_state={d_state}, n_blocks={n_blocks}: d_state must be a multiple of {multiple}")
     check_time_steps(dt_min, dt_max)
 
 

@@ -66,11 +66,15 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
     Args:
         d_model: H.
         momentum: weight of the newest batch in the running statistics.
+    Raises:
+        ValueError: a weight that is none.
     """
 
     momentum: float
 
     def __init__(self, d_model: int, momentum: float):
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"norm_momentum={momentum}: must be between 0 and 1")
         super().__init__(d_model, momentum=momentum)
 
     @property

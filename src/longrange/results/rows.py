@@ -11,6 +11,8 @@ from longrange.whole_files import write_whole
 
 SMOKE = "+name.budget=smoke"  # the override that marks a run on tiny data, made to see the commands work
 
+_LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
+
 COLUMNS = (
     "task",
     "model",
@@ -38,7 +40,7 @@ def row_of(path: Path) -> dict[str, Any]:
     Args:
         path: its `result.json`.
     Raises:
-        DataError: the file is missing or no run record, the run's code was not committed, or it was a smoke run.
+        DataError: the file is missing or no run record, the run's code was not committed, or the run left out data.
     """
     try:
         record = json.loads(path.read_text())
@@ -50,6 +52,8 @@ def row_of(path: Path) -> dict[str, Any]:
             )
         if SMOKE in record["config"]["name"]["overrides"]:
             raise DataError(f"{path}: a smoke run, on tiny data; its figures mean nothing")
+        if limits := [key for key in _LIMITS if record["config"]["trainer"].get(key) is not None]:
+            raise DataError(f"{path}: trainer.{limits[0]} left out a part of the data; its figures are not the task's")
         return row
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error

@@ -152,7 +152,9 @@ def load(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, or not a checkpoint of this program.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint")
+        best = path / "checkpoints" / BEST
+        hint = f"; did you mean {best}?" if best.is_file() else ""
+        raise CheckpointError(f"{path}: there is no such checkpoint{hint}")
     try:
         if (part := damaged_part(path)) is not None:
             raise CheckpointError(f"{path}: damaged ({part} is not what was written); use an earlier checkpoint")

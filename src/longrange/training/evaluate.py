@@ -20,7 +20,7 @@ Metrics = dict[str, dict[str, float]]
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
-    """Loss and metric of a checkpoint on the validation and the test split.
+    """Loss and metric of a checkpoint on the whole validation and test splits, unless limits are given here.
 
     Where `data.sample_rate` is another than in training, both are measured, the model's time step following the data's.
 
@@ -41,7 +41,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     checkpoint = load(path)
     _check_trusted(checkpoint["config"], cfg, path)
     trained = OmegaConf.create(checkpoint["config"])
-    run = with_overrides(_where_data_is(trained.copy(), cfg), cfg)
+    whole = {f"limit_{split}_batches": None for split in ("val", "test")}  # whatever the run left out
+    run = with_overrides(OmegaConf.merge(_where_data_is(trained.copy(), cfg), {"trainer": whole}), cfg)
     own, other = (OmegaConf.select(each, "data.sample_rate") for each in (trained, run))
     check_values(run)
     changed = bool(own and other and own != other)

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from longrange.data.module import SequenceDataModule
+from longrange.errors import ConfigError
 from longrange.kernels import backend
 from longrange.training.build import build, build_task, build_trainer, precision_on
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
@@ -55,6 +56,11 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
         StoppedError: it was told to stop, and wrote a checkpoint first.
     """
     check_values(cfg)
+    if "seed" not in cfg.data:
+        raise ConfigError(
+            "data.seed: missing, so all seeds would have the same order of examples; configs/data/<name>.yaml needs "
+            "the line `seed: ${seed}`"
+        )
     with sole_writer(Path(cfg.paths.run_dir)) if rank_zero_only.rank == 0 else nullcontext():
         return _train(cfg, watchers)
 
