@@ -346,6 +346,15 @@ def test_a_sweep_of_several_processes_goes_on_only_if_all_know_that_a_job_has_en
     assert begun == ran
 
 
+def test_a_launcher_that_refuses_to_begin_gets_one_line(tmp_path):
+    pytest.importorskip("submitit")
+    command = [sys.executable, SCRIPTS[0].with_name("train.py"), "-m", "experiment=quickstart", "launcher=slurm"]
+    done = subprocess.run([*command, "seed=0,1", f"paths.outputs={tmp_path}"], capture_output=True, text=True, env={})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith('error: launcher: submitit says Could not detect "srun"')
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(("plugin", "launcher"), [("joblib", "joblib"), ("submitit_slurm", "slurm"), ("ray", "ray")])
 def test_a_launcher_that_is_not_installed_gets_one_line(plugin, launcher):
     error = MissingConfigException("Could not find it", missing_cfg_file=f"hydra/launcher/{plugin}")

@@ -174,7 +174,10 @@ def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
         sys.exit(2)
     except Exception as error:
         if not sweep.has_begun():
-            raise
+            if (line := diagnose.launcher_refusal(error)) is None:
+                raise
+            _write_error(line)
+            sys.exit(2)
         first_line = str(error).partition("\n")[0]
         _write_error(f"the sweep has stopped; its launcher says {type(error).__name__}: {first_line}")
         sys.exit(1)

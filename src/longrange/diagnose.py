@@ -27,6 +27,7 @@ _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate")  # torch, CUDA, numpy
 
 # Hydra's plugins by the launcher and the extra requirement that need them.
+_LAUNCHER_PACKAGES = ("joblib", "submitit", "ray")
 _LAUNCHERS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit_slurm": "slurm",
@@ -84,6 +85,13 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
             return f"{mistyped} ({cause})"
     refused = _refused_arguments(cause) or str(error).startswith("Error locating target")
     return _in_hydras_words(error) if refused else None
+
+
+def launcher_refusal(error: Exception) -> str | None:
+    """The line for an error with which a launcher refuses to begin; None where it is none of theirs."""
+    innermost, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    package = innermost.f_globals["__name__"].partition(".")[0]
+    return f"launcher: {package} says {error}" if package in _LAUNCHER_PACKAGES else None
 
 
 def _trouble_of_the_machine(error: Exception) -> str | None:

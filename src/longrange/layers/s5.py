@@ -81,7 +81,7 @@ class S5(SequenceLayer):
         """See `SequenceLayer.forward`."""
         check_input(u, self.d_model, lengths)
         check_rate(rate)
-        if not torch.is_autocast_enabled(u.device.type):
+        if u.dtype != self.D.dtype and not torch.is_autocast_enabled(u.device.type):
             u = u.to(self.D.dtype)
         u = zero_padding(u, lengths)
         return self._recurrence(rate).outputs(u, bidirectional=self.bidirectional)

@@ -22,6 +22,8 @@ _PATIENCE = 30  # seconds in which wandb's server must answer
 class EpochCSV(Logger):
     """`metrics.csv` with one row per epoch; a resumed run goes on in the same file, and repeated epochs replace theirs.
 
+    A run that goes on from a checkpoint of another folder has its own epochs in it; its record has all.
+
     The test's metrics stand in the row of the epoch whose weights were tested.
 
     Args:
