@@ -28,6 +28,14 @@ def test_the_file_composes_to_the_same_training(tmp_path, point):
 
 
 def test_what_says_only_where_it_ran_stays_out(tmp_path):
-    where = ["trainer=gpu", "trainer.devices=2", "logger=wandb", "paths.data=/x", "seed=3", "backend=cpu"]
+    where = [
+        "trainer=gpu",
+        "trainer.devices=2",
+        "logger=wandb",
+        "paths.data=/x",
+        "seed=3",
+        "backend=cpu",
+        "accumulate=2",
+    ]
     text = write_experiment([*where, "experiment=quickstart", "epochs=2"], [], tmp_path, "best").read_text()
     assert text == "# @package _global_\ndefaults:\n- quickstart\n- _self_\nepochs: 2\n"

@@ -132,7 +132,11 @@ def _run(
         check_graphs(trainer, data.spec, recompute=task.model.recompute)
         task.replayed = Replayed(task.model)
     if trainer.is_global_zero:
-        log.info(f"{cfg.trainer.max_epochs} epochs on {device}, kernels: {kernels}, run folder: {cfg.paths.run_dir}")
+        overruled = f" (trainer.max_epochs, in place of epochs={cfg.epochs})" * (cfg.trainer.max_epochs != cfg.epochs)
+        log.info(
+            f"{cfg.trainer.max_epochs} epochs{overruled} on {device}, kernels: {kernels}, "
+            f"run folder: {cfg.paths.run_dir}"
+        )
     for logger in loggers:
         logger.log_hyperparams(task.config)
     began = perf_counter()
