@@ -169,6 +169,7 @@ def test_batches_are_records():
         ({"batch_size": 0}, r"data\.batch_size=0: must be at least 1"),
         ({"batch_size": 4, "eval_batch_size": -2}, r"data\.eval_batch_size=-2: must be at least 1"),
         ({"batch_size": 4, "num_workers": -1}, r"data\.num_workers=-1: must be at least 0"),
+        ({"batch_size": 4, "num_workers": 10**12}, r"data\.num_workers=10+: at most \d+ on this machine"),
     ],
 )
 def test_impossible_options(options, message):

@@ -1,5 +1,6 @@
 """The base of all data modules: what a task must provide, and the loaders built from it."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -17,6 +18,8 @@ from longrange.models.spec import TaskSpec
 
 Split = Literal["train", "val", "test"]
 
+_WORKERS = 16  # loader processes a core, at most: thousands would take all memory before the first one works
+
 
 class SequenceDataModule(pl.LightningDataModule, ABC):
     """A task: its spec, its preparation, and its three splits.
@@ -33,7 +36,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
             processes there are and how many batches it accumulates; each gets its part of this one, see `Part`.
         eval_batch_size: examples per evaluation step, of all processes together; as many as are computed at once in
             training where None.
-        num_workers: loader processes; 0 loads in the training process.
+        num_workers: loader processes, 16 a core at most; 0 loads in the training process.
         seed: decides the order of the training examples.
         bucket: batch sequences of like length, see `BucketSampler`, and evaluate from long to short: less padding,
             which changes no score but costs time.
@@ -66,6 +69,8 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         ]:
             if value is not None and value < least:
                 raise ConfigError(f"data.{name}={value}: must be at least {least}")
+        if num_workers > (most := _WORKERS * (os.cpu_count() or 1)):
+            raise ConfigError(f"data.num_workers={num_workers}: at most {most} on this machine, {_WORKERS} a core")
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.seed, self.bucket = seed, bucket
         self.epochs_behind = self.behind = 0
