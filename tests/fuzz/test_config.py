@@ -33,7 +33,7 @@ BASES = {
 }
 VALUES = ["0", "-1", "2.5", "1000000000000", "nan", "inf", "-inf", "''", "null", "true", "abc", "[]", "[1,x]", "{a:1}"]
 ENDLESS = [("trainer.max_epochs", "1000000000000"), ("epochs", "1000000000000")]  # are run, as told
-ALSO_KNOWN_AS = {"accumulate_grad_batches": "accumulate"}
+ALSO_KNOWN_AS = {"accumulate_grad_batches": "accumulate", "betas": "beta parameter"}  # the latter by torch
 # Where files go, what a folder is called, and what is run at all, are no numbers that a step depends on.
 LEFT_OUT = ("paths.", "name.", "logger.", "hydra")
 

@@ -25,7 +25,7 @@ def spectrum(name: str, N: int) -> tuple[Tensor, Tensor]:
         ValueError: an unknown name or an odd N.
     """
     if name not in SPECTRA:
-        raise ValueError(f"spectrum {name!r}: must be one of {', '.join(SPECTRA)}")
+        raise ValueError(f"init={name!r}: must be one of {', '.join(SPECTRA)}")
     if N < 2 or N % 2:
         raise ValueError(f"N={N}: the state size must be even and positive; states are kept as conjugate pairs")
     return SPECTRA[name](N)
