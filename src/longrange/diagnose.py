@@ -26,8 +26,9 @@ _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate")  # torch, CUDA, numpy
 
-# Hydra's plugins by the launcher and the extra requirement that need them.
 _LAUNCHER_PACKAGES = ("joblib", "submitit", "ray")
+
+# Hydra's plugins by the launcher and the extra requirement that need them.
 _LAUNCHERS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit_slurm": "slurm",
@@ -89,8 +90,7 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
 
 def launcher_refusal(error: Exception) -> str | None:
     """The line for an error with which a launcher refuses to begin; None where it is none of theirs."""
-    innermost, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-    package = innermost.f_globals["__name__"].partition(".")[0]
+    package = _package_of(error)
     return f"launcher: {package} says {error}" if package in _LAUNCHER_PACKAGES else None
 
 
@@ -133,10 +133,13 @@ def _find_cause(error: BaseException | None, kind: type[Exception]) -> BaseExcep
 
 def _refused_arguments(error: BaseException | None) -> bool:
     """Whether a call that Hydra made failed before any line of the target ran: the config's fault, not the code's."""
-    if not isinstance(error, TypeError):
-        return False
+    return isinstance(error, TypeError) and _package_of(error) == "hydra"
+
+
+def _package_of(error: Exception) -> str:
+    """The package of the line that raised it."""
     innermost, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-    return innermost.f_globals["__name__"].startswith("hydra.")
+    return innermost.f_globals["__name__"].partition(".")[0]
 
 
 def _in_hydras_words(error: Exception) -> str:

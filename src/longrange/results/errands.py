@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError, nearest
 from longrange.results.jobs import Job, passed_on, within
+from longrange.results.run_folder import RECORD
 
 # Keys of configs/measure.yaml itself, and what belongs to the training alone.
 _OWN = {
@@ -111,15 +112,13 @@ class Errands:
         train = (sys.executable, self._script("train"), *self.job.overrides, "resume=auto")
         yield Errand("training", f"training {self.job.label}", train)
         folder, label = self.job.folder(self.outputs), "row of the training"
-        if folder is None or not (folder / "result.json").exists():
+        if folder is None or not (folder / RECORD).exists():
             yield Errand("training", label, why="it has not finished")
         elif self.cfg.budget.name != "full":
             yield Errand("training", label, why="a smoke run has none")
         else:
             table = str(self.results / "runs.csv")
-            yield Errand(
-                "training", label, (sys.executable, self._script("add_result"), str(folder / "result.json"), table)
-            )
+            yield Errand("training", label, (sys.executable, self._script("add_result"), str(folder / RECORD), table))
 
     def _benchmark(self, what: str, experiment: str, *further: str) -> tuple[str, ...]:
         small = within(self.small, *experiment.split("/"))

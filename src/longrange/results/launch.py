@@ -17,6 +17,7 @@ from rich.text import Text
 
 from longrange.results.commands import reason, watched
 from longrange.results.jobs import Job
+from longrange.results.run_folder import RECORD
 
 COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "elsewhere": "dim", "not started": "dim"}
 
@@ -192,7 +193,7 @@ def _lock(place: Workplace, job: Job) -> Iterator[bool]:
 
 def _finished_since(job: Job, outputs: Path, began: float) -> bool:
     folder = job.folder(outputs)
-    record = folder and folder / "result.json"
+    record = folder and folder / RECORD
     return record is not None and record.exists() and record.stat().st_mtime > began
 
 

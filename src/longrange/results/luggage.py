@@ -69,7 +69,7 @@ def pack(out: Path, run: Path | None, work: Path, most_bytes: int) -> list[str]:
     """Gather what to take home: of the training its checkpoints, curve and record; an archive of what was measured.
 
     Args:
-        out: the folder, made if it is not there; its files are replaced, each whole, the newest checkpoint last.
+        out: the folder, made if it is not there; its files are replaced, each whole, best before last.
         run: of the training; None where it has not begun.
         work: folder of results/ and logs/.
         most_bytes: larger files are left out.

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.provenance import git_state, hardware, versions
+from longrange.results.run_folder import RECORD
 from longrange.training.outcome import Outcome
 from longrange.whole_files import write_whole
 
@@ -25,7 +26,7 @@ def write_record(outcome: Outcome, cfg: DictConfig) -> Path:
         The file.
     """
     text = json.dumps(_plain(build_record(outcome, cfg)), indent=2, allow_nan=False) + "\n"
-    return write_whole(outcome.run_dir / "result.json", text.encode())
+    return write_whole(outcome.run_dir / RECORD, text.encode())
 
 
 def build_record(outcome: Outcome, cfg: DictConfig) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 
 from longrange.results.report.fields import checked, known, number
 from longrange.results.report.settings import settings
+from longrange.results.run_folder import RECORD
 
-RECORD, METRICS, CONFIG = "result.json", "metrics.csv", ".hydra/config.yaml"
+METRICS, CONFIG = "metrics.csv", ".hydra/config.yaml"
 _NO_RUNS_BELOW = {"checkpoints", "wandb", "tensorboard", "pretrain", ".hydra"}  # in a run's folder
 _SEED = re.compile(r".*-s(\d{1,18})(\.\d+)?")  # of a run's folder
 
