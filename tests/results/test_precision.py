@@ -2,16 +2,15 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from toy_task import toy_config
 
 from longrange.errors import ConfigError, DivergedError
 from longrange.results import precision as module
 from longrange.results.precision import precision
+from longrange.training.first_steps import FirstSteps
 
 SETTINGS = {"seeds": [0, 1, 2], "steps": 6, "window": 2}
 
@@ -39,15 +38,18 @@ def test_both_precisions_are_trained_from_each_seed(tmp_path, capsys):
 
 
 def made_up(monkeypatch, diverging):
-    """Trainings that are not run; one precision of them diverges at the second step."""
+    """Trainings that are not run, and a list of them; one precision of them diverges at the second step."""
+    trained = []
 
     def first_steps(cfg, steps, watch):
         losses = np.linspace(2.0 + cfg.seed, 1.0, steps)
         if cfg.trainer.precision == diverging:
             losses[1:] = np.nan
-        return SimpleNamespace(losses=losses, step_s=0.1, batch_size=8, device=torch.device("cpu"))
+        trained.append((cfg.seed, cfg.trainer.precision))
+        return FirstSteps(losses.tolist(), step_s=0.1, batch_size=8, device="cpu")
 
     monkeypatch.setattr(module, "first_steps", first_steps)
+    return trained
 
 
 def test_bf16_that_diverges_is_a_result(tmp_path, monkeypatch):
@@ -61,7 +63,31 @@ def test_float32_that_diverges_is_a_mistake(tmp_path, monkeypatch):
     made_up(monkeypatch, "32-true")
     with pytest.raises(DivergedError, match="seed 0 diverges in float32"):
         precision(toy_config(tmp_path), **SETTINGS, folder=str(tmp_path / "out"))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.glob("out/*")) == []
+
+
+def test_an_interrupted_comparison_trains_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr("longrange.training.findings.code_commit", lambda: "0123456789ab")
+    trained = made_up(monkeypatch, None)
+    cfg, folder = toy_config(tmp_path), tmp_path / "out"
+    whole = precision(cfg, **SETTINGS, folder=str(folder))
+    everything = trained.copy()
+    trained.clear()
+
+    real = module.first_steps
+
+    def stopped(cfg, steps, watch):
+        if cfg.seed:
+            raise KeyboardInterrupt
+        return real(cfg, steps, watch)
+
+    with monkeypatch.context() as stop:
+        stop.setattr(module, "first_steps", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            precision(cfg, **SETTINGS, folder=str(folder))
+    assert precision(cfg, **SETTINGS, folder=str(folder)) == whole
+    assert trained == everything
+    assert not (folder / "unfinished.json").exists()
 
 
 @pytest.mark.parametrize(

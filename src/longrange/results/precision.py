@@ -4,14 +4,16 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.csv_files import as_csv
@@ -19,6 +21,7 @@ from longrange.errors import ConfigError, DivergedError
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
 from longrange.training.benchmark import where_run
+from longrange.training.findings import Findings, findings
 from longrange.training.first_steps import FirstSteps, first_steps
 from longrange.training.values import check_values
 from longrange.whole_files import write_picture, write_whole
@@ -53,15 +56,19 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     check_values(cfg)
     _check(seeds, steps, window)
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    runs = _trained(cfg, seeds, steps)
+    with findings(target / "unfinished.json", cfg) as kept:
+        runs = _trained(cfg, seeds, steps, kept)
+    return _reported(cfg, runs, seeds, window, target)
+
+
+def _reported(cfg: DictConfig, runs: Runs, seeds: Sequence[int], window: int, target: Path) -> dict[str, Any]:
     losses = {kind: np.stack([run.losses for run in own]) for kind, own in runs.items()}
     curves = {kind: smoothed(own, window) for kind, own in losses.items()}
     first = runs["float32"][0]
     summary = {
-        **where_run(cfg, first.device),
+        **where_run(cfg, torch.device(first.device)),
         "precision": list(PRECISIONS.values()),
-        **{"batch_size": first.batch_size, "steps": steps, "window": window, "seeds": list(seeds)},
+        **{"batch_size": first.batch_size, "steps": len(first.losses), "window": window, "seeds": list(seeds)},
         **{kind: _outcome(own, curves[kind]) for kind, own in runs.items()},
         **_compared(compare(curves["float32"], curves["bf16"])),
     }
@@ -82,20 +89,27 @@ def _check(seeds: Sequence[int], steps: int, window: int) -> None:
         )
 
 
-def _trained(cfg: DictConfig, seeds: Sequence[int], steps: int) -> Runs:
+def _trained(cfg: DictConfig, seeds: Sequence[int], steps: int, kept: Findings) -> Runs:
     """Both precisions of a seed one after the other, so that what else the machine does hits both alike."""
     progress = _Progress(len(seeds) * len(PRECISIONS), steps)
     runs: Runs = {kind: [] for kind in PRECISIONS}
     for seed in seeds:
         for kind, name in PRECISIONS.items():
             progress.begin(f"{name}, seed {seed}")
-            own = OmegaConf.merge(cfg, {"seed": seed, "data": {"seed": seed}, "trainer": {"precision": name}})
-            runs[kind].append(first_steps(own, steps, progress.step))
-        if not np.isfinite(runs["float32"][-1].losses).all():
-            raise DivergedError(
-                f"seed {seed} diverges in float32, there is nothing to follow; lower optimizer.lr or optimizer.ssm_lr"
-            )
+            found = kept.find(f"{name}, seed {seed}", partial(_training, cfg, seed, name, steps, progress.step))
+            runs[kind].append(FirstSteps(**found))
     return runs
+
+
+def _training(cfg: DictConfig, seed: int, name: str, steps: int, watch: Callable[[float], None]) -> dict[str, Any]:
+    """One of them, as `FirstSteps` that JSON can hold."""
+    own = OmegaConf.merge(cfg, {"seed": seed, "data": {"seed": seed}, "trainer": {"precision": name}})
+    found = first_steps(own, steps, watch)
+    if name == PRECISIONS["float32"] and not np.isfinite(found.losses).all():
+        raise DivergedError(
+            f"seed {seed} diverges in float32, there is nothing to follow; lower optimizer.lr or optimizer.ssm_lr"
+        )
+    return asdict(found)
 
 
 class _Progress:
@@ -104,6 +118,7 @@ class _Progress:
     def __init__(self, runs: int, steps: int):
         self.runs, self.steps, self._began = runs, steps, perf_counter()
         self._run, self._done, self._label = 0, 0, ""
+        self._measured = 0  # steps since the beginning, those that an interrupted run has left not counted
 
     def begin(self, label: str) -> None:
         """The next training."""
@@ -111,10 +126,10 @@ class _Progress:
 
     def step(self, loss: float) -> None:
         """One step of it; some of them are told of."""
-        self._done += 1
+        self._done, self._measured = self._done + 1, self._measured + 1
         if self._done % max(self.steps // _LINES, 1) == 0:
-            behind = (self._run - 1) * self.steps + self._done
-            left = (perf_counter() - self._began) * (self.runs * self.steps / behind - 1)
+            ahead = (self.runs - self._run + 1) * self.steps - self._done
+            left = (perf_counter() - self._began) / self._measured * ahead
             sys.stderr.write(
                 f"training {self._run} of {self.runs} ({self._label}): step {self._done} of {self.steps}, "
                 f"loss {loss:.4f}, all end in {timedelta(seconds=round(left))}\n"

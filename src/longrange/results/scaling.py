@@ -5,6 +5,7 @@ Each measurement of growth runs in a process of its own, so that its peak memory
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import log2
 from pathlib import Path
 from statistics import median
@@ -19,11 +20,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from longrange.csv_files import as_csv
-from longrange.data.progress import progress_bar
+from longrange.data.progress import progress_bar, tracked
 from longrange.layers import LSSL, SequenceLayer
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
 from longrange.training.callbacks import peak_memory_bytes
+from longrange.training.findings import findings
 from longrange.whole_files import write_picture, write_whole
 
 Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
@@ -58,24 +60,35 @@ def scaling(
     """
     shapes = dict.fromkeys([(L, d_state) for L in lengths] + [(length, N) for N in states])
     jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
-    rows = _measured(jobs)
     target = Path(folder)
-    _write(target / "rows.csv", rows)
-    _draw(target / "scaling.png", rows, length, d_state)
+    with findings(target / "unfinished.json", cfg) as kept:
+        rows = _measured(jobs, kept.find)
+        _write(target / "rows.csv", rows)
+        _draw(target / "scaling.png", rows, length, d_state)
     growth = {name: growth_exponents([row for row in rows if row["layer"] == name], length, d_state) for name in layers}
     return {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": str(target / "rows.csv"), **growth}
 
 
-def _measured(jobs: list[tuple]) -> list[dict[str, Any]]:
+def _now(name: str, measure: Callable[[], Any]) -> Any:
+    return measure()
+
+
+def _measured(jobs: list[tuple], find: Callable[[str, Callable[[], Any]], Any] = _now) -> list[dict[str, Any]]:
+    """A row for each job, in a process of its own."""
     rows = []
     with progress_bar() as progress:
         task = progress.add_task("", total=len(jobs))
         for job in jobs:
-            progress.update(task, description=f"{job[0]} L {job[3]} N {job[4]}")
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                rows.append(pool.apply(measure, job))
+            label = f"{job[0]} L {job[3]} N {job[4]}"
+            progress.update(task, description=label)
+            rows.append(find(label, partial(_alone, job)))
             progress.advance(task)
     return rows
+
+
+def _alone(job: tuple) -> dict[str, Any]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, job)
 
 
 class NaiveLSSL(LSSL):
@@ -152,7 +165,8 @@ def recurrence(
     Returns:
         For each layer, by length: how many times as fast stepping is.
     """
-    rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build in layers.items() for L in lengths]
+    jobs = [(name, build, L) for name, build in layers.items() for L in lengths]
+    rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build, L in tracked(jobs, "steps")]
     target = Path(folder)
     _write(target / "rows.csv", rows)
     ratios = {name: {row["length"]: row["ratio"] for row in rows if row["layer"] == name} for name in layers}

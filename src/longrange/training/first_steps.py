@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -27,17 +26,17 @@ class FirstSteps:
     """What the first steps of a training have shown.
 
     Attributes:
-        losses: (steps,) float64, the mean training loss of each step's batch, dropout included; NaN from the step on
+        losses: of each step, the mean training loss of its batch, dropout included; NaN from the step on
             at which the training diverged.
         step_s: median seconds of a step, loader, clipping and schedule included; NaN where the first one diverged.
         batch_size: examples of a step.
         device: that it ran on.
     """
 
-    losses: np.ndarray
+    losses: list[float]
     step_s: float
     batch_size: int
-    device: torch.device
+    device: str
 
 
 def first_steps(cfg: DictConfig, steps: int, watch: Callable[[float], None]) -> FirstSteps:
@@ -63,7 +62,7 @@ def first_steps(cfg: DictConfig, steps: int, watch: Callable[[float], None]) -> 
         except DivergedError:
             taken.losses += [float("nan")] * (steps - len(taken.losses))
     step_s = median(taken.seconds) if taken.seconds else float("nan")
-    return FirstSteps(np.array(taken.losses), step_s, data.batch_size, trainer.strategy.root_device)
+    return FirstSteps(taken.losses, step_s, data.batch_size, str(trainer.strategy.root_device))
 
 
 class _Steps(Callback):

@@ -20,9 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from longrange.csv_files import keep_rows
 from longrange.data.batch import Batch
+from longrange.data.progress import tracked
 from longrange.errors import ConfigError
 from longrange.provenance import PLACE
 from longrange.training.benchmark import Step, seconds_of, where_run
+from longrange.training.findings import findings
 from longrange.training.noise import quiet
 from longrange.training.step_estimate import Link, OneDevice, step_on
 
@@ -58,8 +60,14 @@ def strong_scaling(
     if steps < 1 or warmup < 0:
         raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
     _check(cfg, max(processes for processes, _ in settings))
-    rows = [_together(shared_step, cfg, processes, threads, warmup, steps) for processes, threads in settings]
-    count = _together(small_sums, cfg, 2, 1)
+    with findings(Path(folder) / "unfinished.json", cfg) as kept:
+        rows = [
+            kept.find(
+                f"{processes} x {threads}", partial(_together, shared_step, cfg, processes, threads, warmup, steps)
+            )
+            for processes, threads in tracked(settings, "steps shared by processes")
+        ]
+        count = kept.find("sums", partial(_together, small_sums, cfg, 2, 1))
     rows = [_compared(row, rows[0], count) for row in rows]
     estimated = _estimated(rows[0], count, **estimate)
     keep_rows(Path(folder) / "rows.csv", rows, (*_PLACE, "processes", "threads"))
