@@ -70,9 +70,10 @@ def _suits_transposed(weight: Tensor) -> bool:
 
 
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
+    if backend.resolve(x.device) != "cpu" or not is_amd():
+        return False
     float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    large = x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 8
-    return float32 and large and is_amd() and backend.resolve(x.device) == "cpu"
+    return float32 and x.numel() >= 256 * x.shape[-1] and min(weight.shape) >= 8
 
 
 def _suits_tensor_cores(x: Tensor, weight: Tensor) -> bool:

@@ -4,6 +4,7 @@ from longrange.models.block import ResidualBlock
 from longrange.models.classifier import SequenceClassifier
 from longrange.models.encoder import Encoder
 from longrange.models.spec import TaskSpec
+from longrange.models.step_program import StepProgram
 from longrange.models.stream import Stream, StreamState
 
-__all__ = ["Encoder", "ResidualBlock", "SequenceClassifier", "Stream", "StreamState", "TaskSpec"]
+__all__ = ["Encoder", "ResidualBlock", "SequenceClassifier", "StepProgram", "Stream", "StreamState", "TaskSpec"]

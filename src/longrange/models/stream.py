@@ -15,12 +15,12 @@ class StreamState(NamedTuple):
     Attributes:
         layers: state of each block's layer, real, batch first.
         pooled: (B, H), the sum of the features of all steps so far, or those of the last step.
-        steps: how many there were.
+        steps: how many there were; a tensor in a `StepProgram`.
     """
 
     layers: tuple[Tensor, ...]
     pooled: Tensor
-    steps: int
+    steps: int | Tensor
 
 
 class Stream:
