@@ -15,6 +15,7 @@ HINTS = (
     ".*ended before the epoch ended and your dataloader is not resumable.*",  # see `TrainingBatches`
     ".*`srun` command is available on your system but is not used.*",
     ".*No complete tensor found in the group.*",  # torch.export.save, of parts of one tensor that the step reads
+    ".*The given buffer is not writable.*",  # torch.export.load of torch 2.11
     ".*The axis name: .* will not be used, since it shares the same shape constraints.*",
 )
 _WARNINGS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric", "onnx_ir", "onnxscript")
