@@ -39,7 +39,7 @@ def show_or_prepare_all(only_show: bool, preview) -> None:
 
 
 def every_task():
-    """By name: each task of configs/data, or the error that its configuration gives."""
+    """By name: each task of configs/data that can be got, or the error that its configuration gives."""
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import InstantiationException
@@ -54,7 +54,7 @@ def every_task():
         raise ConfigError(f"{single[0]}: is a value of one task; leave it out where all tasks are meant")
     shared = [override for override in overrides if not override.startswith("data=")]
     tasks = {}
-    for name in group_options(CONFIG_DIR, "data"):
+    for name in sorted({*group_options(CONFIG_DIR, "data")} - {"own"}):  # there is no getting your own sequences
         try:
             tasks[name] = instantiate(compose("prepare_data", [*shared, f"data={name}"]).data)
         except InstantiationException as error:

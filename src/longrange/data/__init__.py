@@ -6,6 +6,7 @@ from longrange.data.cifar import Cifar
 from longrange.data.listops import ListOps
 from longrange.data.mnist import Mnist
 from longrange.data.module import SequenceDataModule
+from longrange.data.own import OwnSequences
 from longrange.data.pathfinder import Pathfinder
 from longrange.data.retrieval import Retrieval
 from longrange.data.speech_commands import SpeechCommands
@@ -17,6 +18,7 @@ __all__ = [
     "Cifar",
     "ListOps",
     "Mnist",
+    "OwnSequences",
     "Pathfinder",
     "Retrieval",
     "SequenceDataModule",
