@@ -37,6 +37,7 @@ def made_up_run(**facts: Any) -> Run:
         "protocol": "heldout",
         "metric": "accuracy",
         "test": 0.61,
+        "baseline": 0.18,
         "hours": 2.0,
         "gpus": 1,
         "device": "GPU",

@@ -18,6 +18,18 @@ def test_mean_and_deviation_over_seeds():
     assert filled.notes == ()
 
 
+def test_seeds_that_did_not_take_off_are_said_and_counted():
+    stuck = made_up_run(seed=1, test=0.19)
+    filled = cell(made_up_run(), stuck, made_up_run(seed=2, test=0.2))
+    assert filled.notes == ("1 of 3 seeds stayed at chance",)
+    assert (filled.n, filled.mean) == (3, pytest.approx((61 + 19 + 20) / 3))
+
+
+@pytest.mark.parametrize("facts", [{"baseline": None}, {"metric": "rmse", "baseline": 5.0}])
+def test_nothing_is_said_of_chance_where_it_is_not_known(facts):
+    assert cell(made_up_run(test=0.1, **facts)).notes == ()
+
+
 def test_one_run_has_no_deviation():
     assert cell(made_up_run()).std is None
 

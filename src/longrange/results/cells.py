@@ -163,6 +163,8 @@ def _newest_of_each_seed(runs: list[Run]) -> list[Run]:
 
 def _notes(counted: list[Run], apart: list[Run], metric: str, protocol: str) -> list[str]:
     notes = []
+    if stuck := sum(run.at_chance for run in counted):
+        notes.append(f"{stuck} of {len(counted)} seeds stayed at chance")
     if dirty := sum(run.dirty for run in counted):
         notes.append(f"{_runs(dirty)} of code that was not committed")
     if any(run.resumed for run in counted):

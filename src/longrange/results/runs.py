@@ -12,6 +12,7 @@ from typing import Any
 from longrange.csv_files import read_csv
 from longrange.errors import DataError
 from longrange.results.rows import COLUMNS, SMOKE, row_of_record
+from longrange.training.expectation import CHANCE
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Run:
         protocol: "heldout" or "paper".
         metric: "accuracy" or "rmse".
         test: the metric on the test split; accuracy as a fraction.
+        baseline: the same of the largest class, or of the mean; None where not known.
         hours: in training, on the clock, of the last process of the run.
         gpus: how many computed it; 0 on a CPU.
         device: their name.
@@ -55,6 +57,7 @@ class Run:
     protocol: str
     metric: str
     test: float
+    baseline: float | None
     hours: float
     gpus: int
     device: str
@@ -65,6 +68,11 @@ class Run:
     resumed: bool
     smoke: bool
     origin: Path
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether an accuracy is hardly above that of the largest class: this seed's training did not take off."""
+        return self.metric == "accuracy" and self.baseline is not None and self.test < CHANCE * self.baseline
 
     @property
     def code(self) -> str:
@@ -143,6 +151,7 @@ def _run(row: Mapping[str, Any], path: Path, *, dirty: bool) -> Run:
         protocol=row["protocol"],
         metric=row["metric"],
         test=float(row["test"]),
+        baseline=float(row["baseline"]) if row["baseline"] != "" else None,
         hours=float(row["minutes"]) / 60,
         gpus=int(row["gpus"]),
         device=row["device"],

@@ -12,7 +12,7 @@ from longrange.errors import ConfigError
 log = logging.getLogger(__name__)
 
 SLACK = 0.1  # what falls short by less is on course: a share of the way from chance, or of an RMSE
-CHANCE = 1.1  # an accuracy below this multiple of one over the number of classes is chance
+CHANCE = 1.1  # an accuracy below this multiple of one over the number of classes, or of the largest one, is chance
 
 
 class Expectation(Callback):
