@@ -4,12 +4,19 @@ import pytest
 import torch
 
 from longrange.kernels import (
+    add_scaled,
+    batch_norm,
     cauchy,
     causal_convolution,
     diagonal_scan,
     diagonal_system,
     feature_scan,
+    gated,
+    gelu,
+    glu,
     mimo_scan,
+    scaled_fork,
+    truncated_system,
     two_sided_convolution,
     vandermonde,
 )
@@ -38,6 +45,19 @@ WRONG = {
     "its directions": lambda: mimo_scan(
         sizes(2, 8), sizes(16, 16), sizes(16, 16), sizes(16), sizes(1, 5, 16), bidirectional=True
     ),
+    "dense system": lambda: truncated_system(sizes(3, 2, 2).double(), sizes(3, 2), sizes(1, 3, 4), sizes(3), 8),
+    "time steps": lambda: truncated_system(sizes(3, 2, 2).double(), sizes(3, 2), sizes(1, 3, 2), sizes(2), 8),
+    "batch norm": lambda: batch_norm(sizes(2, 5, 4), torch.tensor([5, 5]), sizes(3), sizes(3), 1e-5),
+    "its lengths": lambda: batch_norm(sizes(2, 5, 4), torch.tensor([5]), sizes(4), sizes(4), 1e-5),
+    "factor of another width": lambda: gelu(sizes(2, 5, 4), sizes(1, 1, 3)),
+    "factor of another batch": lambda: gelu(sizes(2, 5, 4), None, sizes(3, 1, 4)),
+    "gated value": lambda: gated(sizes(2, 5, 3), sizes(2, 5, 4), sizes(4, 4), sizes(4)),
+    "gated sum": lambda: gated(sizes(2, 5, 4), sizes(2, 5, 4), sizes(4, 4), sizes(4), skip=sizes(2, 4, 4)),
+    "bias of a gate": lambda: glu(sizes(2, 5, 4), sizes(8, 4), sizes(2)),
+    "half a gate": lambda: glu(sizes(2, 5, 4), sizes(7, 4), sizes(7)),
+    "factor of a gate": lambda: glu(sizes(2, 5, 4), sizes(8, 4), sizes(8), sizes(2, 1, 8)),
+    "weights of a fork": lambda: scaled_fork(sizes(3), sizes(2, 5, 4)),
+    "sum with a fork": lambda: add_scaled(sizes(2, 4, 4), scaled_fork(sizes(4), sizes(2, 5, 4))[1]),
     "system": lambda: diagonal_system("zoh", sizes(3), sizes(3), sizes(2), sizes(3, 4, 2), sizes(4, 3, 2), 1.0),
 }
 

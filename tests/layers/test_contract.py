@@ -153,6 +153,21 @@ def test_other_shapes_and_rates_are_refused(make, both):
                 layer.prefill(torch.randn(shape), layer.initial_state(2))
 
 
+@each_layer
+def test_states_of_other_sequences_and_other_steps_are_refused(make):
+    running = build(make, dtype=torch.float32).recurrence()
+    H, state = build(make).d_model, running.initial_state(2)
+    for other in (running.initial_state(1), running.initial_state(3), state[..., :1], state.flatten(1)):
+        for u in (torch.randn(2, 1, H), torch.randn(2, 5, H)):
+            with pytest.raises(ValueError, match=r"state of shape \(.*must be \(2, \d"):
+                running.prefill(u, other)
+        with pytest.raises(ValueError, match=r"state of shape \(.*must be \(2, \d"):
+            running.step(torch.randn(2, H), other)
+    for shape in ((2, 1), (2, H + 1), (2, 1, H)):
+        with pytest.raises(ValueError, match=rf"input of shape .*must be \(batch, {H}\), one step"):
+            running.step(torch.randn(shape), state)
+
+
 @causal_and_two_sided
 def test_a_pickled_layer_is_the_same(make, both):
     layer = build(make, both)

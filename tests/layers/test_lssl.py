@@ -152,9 +152,9 @@ def test_fixed_table_follows_dtype_device_and_rate():
 def test_fixed_table_is_made_once_and_not_copied_or_saved():
     layer = build(False)
     layer.kernel(30)
-    table = layer._fixed._systems[1.0]
+    table = layer._fixed._systems[1.0, 0.5]
     layer.kernel(12)
-    assert layer._fixed._systems[1.0] is table
+    assert layer._fixed._systems[1.0, 0.5] is table
     twin = copy.deepcopy(layer)
     assert not twin._fixed._systems
     torch.testing.assert_close(twin.kernel(30), layer.kernel(30))
@@ -204,3 +204,13 @@ def test_autocast_keeps_the_maths_in_float32(trainable):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         LSSL(4, **options)
+
+
+def test_a_fixed_system_follows_alpha():
+    layer, u = LSSL(2, 16, trainable=False), torch.randn(1, 30, 2)
+    trapezoid = layer(u)
+    layer.alpha = 1.0
+    backward = layer(u)
+    layer.alpha = 0.5
+    assert torch.equal(layer(u), trapezoid)
+    assert not torch.allclose(backward, trapezoid)

@@ -97,19 +97,6 @@ def test_features_share_n_ssm_copies_in_turn():
     assert torch.equal(layer.poles()[0], layer.poles()[2])
 
 
-def test_a_diagonal_step_equals_the_low_rank_one():
-    layer = built(l_max=16)
-    u = torch.randn(3, 16, 4, dtype=torch.float64)
-    running = layer.diagonal_recurrence()
-    y, _ = running.prefill(u, running.initial_state(3))
-    torch.testing.assert_close(y, layer(u), rtol=0, atol=1e-10)
-
-
-def test_eigenvectors_that_cannot_be_told_apart_are_refused():
-    with pytest.raises(ValueError, match="step with `recurrence` instead"):
-        S4(2, 64, l_max=16).diagonal_recurrence()
-
-
 def test_a_layer_that_does_not_know_its_length_says_so():
     with pytest.raises(ValueError, match=r"l_max=<steps>"):
         S4(4, 8)(torch.zeros(1, 4, 4))

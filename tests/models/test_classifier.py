@@ -122,3 +122,10 @@ def test_bfloat16_autocast_trains(spec, lengths):
     scores.float().square().sum().backward()
     assert (scores.float() - model(inputs, lengths)).abs().max() < 0.1
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_lengths_of_other_sequences_are_refused(training):
+    model = build().train(training)
+    with pytest.raises(ValueError, match=r"lengths of shape \(1,\): must be \(3,\), one for each sequence"):
+        model(inputs_of(TOKENS, 3, 20), torch.tensor([10]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from longrange.models.norm import MaskedBatchNorm, StepwiseLayerNorm, make_norm
+from tests.backends import running
 
 
 def twin(x, lengths, norm):
@@ -95,3 +96,9 @@ def test_a_norm_that_says_it_clears_the_padding_does_so(kind, training):
     if norm.clears_padding:
         y.backward(torch.full_like(y, float("inf")))
         assert (x.grad[1, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_single_step_has_no_variance_and_is_its_bias(backend):
+    with running(backend):
+        assert torch.equal(MaskedBatchNorm(3, 0.1)(torch.randn(1, 1, 3)), torch.zeros(1, 1, 3))

@@ -58,16 +58,15 @@ def softmax_kernel(C, Lambda, Delta, L):
 
 
 def dss_kernel(C, Lambda, Delta, L):
-    ratio, gain, growing = dss_softmax(Lambda, Delta, L)
-    decaying = vandermonde(C * gain * ~growing, ratio, L)
-    return decaying + vandermonde(C * gain * growing, ratio, L).flip(-1)
+    A_bar, gain = dss_softmax(Lambda, Delta, L)
+    return vandermonde(C * gain, A_bar, L)
 
 
 @pytest.mark.parametrize("L", [1, 2, 37])
-def test_dss_is_a_softmax_over_time_for_real_parts_of_both_signs(L):
+def test_dss_is_a_softmax_over_time(L):
     draw = torch.Generator().manual_seed(0)
     C, Lambda = torch.randn(2, 3, 6, dtype=torch.complex128, generator=draw)
-    Lambda = (5 * Lambda).requires_grad_()
+    Lambda = torch.complex(-5 * Lambda.real.abs(), 5 * Lambda.imag).requires_grad_()
     Delta = torch.tensor([[0.3], [0.1], [0.05]], dtype=torch.float64, requires_grad=True)
     fast, slow = (f(C, Lambda, Delta, L) for f in (dss_kernel, softmax_kernel))
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-4 * slow.abs().max().item())
@@ -76,13 +75,11 @@ def test_dss_is_a_softmax_over_time_for_real_parts_of_both_signs(L):
         torch.testing.assert_close(ours, twin, rtol=0, atol=1e-3 * max(1, twin.abs().max().item()))
 
 
-def test_dss_stays_finite_where_states_explode_or_turn_in_whole_circles():
+def test_dss_stays_finite_where_states_turn_in_whole_circles():
     L, Delta = 16_384, torch.tensor([0.1])
-    Lambda = torch.complex(torch.tensor([3.0, 0.0, -3.0]), torch.tensor([0.1, 20 * torch.pi / L * 1000, 0.0]))
+    Lambda = torch.complex(torch.tensor([0.0, -3.0]), torch.tensor([20 * torch.pi / L * 1000, 0.0]))
     Lambda.requires_grad_()
-    ratio, gain, growing = dss_softmax(Lambda, Delta, L)
-    (gradient,) = torch.autograd.grad(gain.abs().square().sum() + ratio.abs().square().sum(), Lambda)
-    assert growing.tolist() == [True, False, False]
-    assert (ratio.abs() <= 1 + 1e-6).all()
+    A_bar, gain = dss_softmax(Lambda, Delta, L)
+    (gradient,) = torch.autograd.grad(gain.abs().square().sum() + A_bar.abs().square().sum(), Lambda)
     assert gain.isfinite().all()
     assert gradient.isfinite().all()

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, batch_norm_cpu, processes
 from longrange.kernels.padding import valid_steps
+from longrange.kernels.shapes import check_fit
 
 
 def batch_norm(
@@ -29,7 +30,11 @@ def batch_norm(
     Returns:
         (B, L, H) normalised x, of x's dtype, zero in the padding; x; mean and biased variance, (H,) each, and the
         number of valid steps, (), without gradients.
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    fits = lengths.shape == x.shape[:1] and weight.shape == bias.shape == x.shape[2:]
+    check_fit(fits, x=x, lengths=lengths, weight=weight, bias=bias)
     version = backend.resolve(x.device)
     if version == "triton":
         return _BatchNorm.apply(x, lengths.contiguous(), weight, bias, eps, backend.triton_version("batch_norm"))

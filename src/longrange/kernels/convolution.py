@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.fft import irfft, rfft
+from torch.nn.functional import pad
 
 from longrange.kernels import backend, convolution_cpu, convolution_fft_cpu
 from longrange.kernels.shapes import check_fit
@@ -106,6 +107,28 @@ class _Long(torch.autograd.Function):
         grad_hat = rfft(kernels.features_first(grad_y.flatten(2), ctx.n)).unflatten(1, K_hat.shape[:2])
         grad_u_hat, grad_K_hat = kernels.correlations(grad_hat, u_hat, K_hat, for_u, for_K)
         grad_u = kernels.time_first(irfft(grad_u_hat, ctx.n), ctx.L) if for_u else None
-        parts = reference.uncycle(irfft(grad_K_hat, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
+        parts = _uncycle(irfft(grad_K_hat, ctx.n), *ctx.shapes, ctx.L) if for_K else (None, None, None)
         wanted = zip(parts, ctx.needs_input_grad[1:4], strict=True)
         return grad_u, *(grad if needed else None for grad, needed in wanted), None, None
+
+
+def _uncycle(
+    grad: Tensor, shape: torch.Size, shape_back: torch.Size | None, L: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Gradients in K, K_back and D from that in their `cycle`.
+
+    Args:
+        grad: (M, H, n) float.
+        shape: of K.
+        shape_back: of K_back.
+        L: steps of the sequence.
+    Returns:
+        (M, H, L_K); (M, H, L_back), or None where shape_back is; and (M, H).
+    """
+    n, past = grad.shape[-1], min(L, shape[-1])
+    grad_K = pad(grad[..., :past], (0, shape[-1] - past))
+    if shape_back is None:
+        return grad_K, None, grad[..., 0].clone()
+    future = min(L - 1, shape_back[-1])
+    grad_back = pad(grad[..., n - future :].flip(-1), (0, shape_back[-1] - future))
+    return grad_K, grad_back, grad[..., 0].clone()

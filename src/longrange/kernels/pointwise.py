@@ -5,7 +5,7 @@ float32 on the CPU, and in any precision on a GPU, each is one pass over memory,
 products give and take may be bfloat16 on the CPU too. Elsewhere torch's own functions do the work.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from longrange.kernels import backend, pointwise_cpu
 from longrange.kernels.linear import linear
+from longrange.kernels.shapes import check_fit
 
 
 def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *, exact: bool = False) -> Tensor:
@@ -28,6 +29,8 @@ def gelu(x: Tensor, after: Tensor | None = None, before: Tensor | None = None, *
         exact: with the error function instead of the tanh form.
     Returns:
         (B, L, H) float.
+    Raises:
+        ValueError: shapes that do not fit each other; all functions here refuse them.
     """
     return _gelu(x, after, before, exact)[0]
 
@@ -57,6 +60,9 @@ def gated(
     Returns:
         (B, L, H) float.
     """
+    fits = value.shape == (*x.shape[:-1], len(weight)) and bias.shape == weight.shape[:1]
+    fits = fits and _spreads(scale, value.shape) and (skip is None or skip.shape == value.shape)
+    check_fit(fits, value=value, x=x, weight=weight, bias=bias, scale=scale, skip=skip)
     if kernels := _kernels(value, x, weight, bias, scale, skip):
         gate = _product_taken_by(kernels, linear(x, weight))
         return _Gated.apply(*_taken_by(kernels, value), gate, *_taken_by(kernels, bias, scale, skip), kernels)
@@ -75,6 +81,10 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
     Returns:
         (B, L, H) float.
     """
+    shape = (*x.shape[:-1], len(weight) // 2)
+    fits = bias.shape == weight.shape[:1] and len(weight) % 2 == 0
+    fits = fits and _spreads(scale, shape) and (skip is None or skip.shape == shape)
+    check_fit(fits, x=x, weight=weight, bias=bias, scale=scale, skip=skip)
     if kernels := _kernels(x, weight, bias, scale, skip):
         z = _product_taken_by(kernels, linear(x, weight))
         return _Glu.apply(z, *_taken_by(kernels, bias, scale, skip), kernels)
@@ -103,6 +113,7 @@ def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
         D: (H,) float.
         u: (B, L, H) float.
     """
+    check_fit(D.shape == u.shape[-1:], D=D, u=u)
     kernels = _kernels(D, u)
     if kernels is None:
         return u, Scaled(D, u, None)
@@ -112,16 +123,26 @@ def scaled_fork(D: Tensor, u: Tensor) -> tuple[Tensor, Scaled]:
 
 def add_scaled(y: Tensor, scaled: Scaled) -> Tensor:
     """y + D u, (B, L, H) float."""
+    check_fit(y.shape == scaled.u.shape, y=y, u=scaled.u)
     if scaled.kernels is None:
         return torch.addcmul(y, scaled.D, scaled.u)
     return _AddForked.apply(_product_taken_by(scaled.kernels, y), scaled.D, scaled.u, scaled.kernels)
 
 
 def _gelu(x: Tensor, after: Tensor | None, before: Tensor | None, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
+    check_fit(_spreads(before, x.shape) and _spreads(after, x.shape), x=x, before=before, after=after)
     if kernels := _kernels(x, before, after):
         return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels, _narrow_products(kernels))
     y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
     return y, y, x
+
+
+def _spreads(factor: Tensor | None, shape: Sequence[int]) -> bool:
+    """Whether a factor, (B or 1, L or 1, H), spreads over tensors (B, L, H)."""
+    if factor is None:
+        return True
+    fits = len(factor.shape) == len(shape) and factor.shape[-1] == shape[-1]
+    return fits and all(n in (1, m) for n, m in zip(factor.shape, shape, strict=True))
 
 
 def _kernels(first: Tensor, *others: Tensor | None) -> ModuleType | None:

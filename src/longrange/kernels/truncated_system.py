@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, truncated_system_cpu
+from longrange.kernels.shapes import check_fit
 from longrange.ssm import untruncate
 from longrange.ssm.dense import gbt
 
@@ -27,7 +28,11 @@ def truncated_system(A: Tensor, B: Tensor, C_tilde: Tensor, dt: Tensor, L: int) 
         L: steps after which the response was cut, at least 1.
     Returns:
         A_bar, (H, N, N); B_bar, (H, N); C, (M, H, N), all of B's dtype.
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
+    fits = A.shape == (*B.shape, B.shape[-1]) and C_tilde.shape[1:] == B.shape and dt.shape == B.shape[:1]
+    check_fit(fits, A=A, B=B, C_tilde=C_tilde, dt=dt)
     if backend.resolve(B.device) == "cpu":
         return _System.apply(A, B, C_tilde, dt, L)
     return truncated_system_reference(A, B, C_tilde, dt, L)

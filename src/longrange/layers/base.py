@@ -5,7 +5,7 @@ changes nothing within it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from typing import TypeVar, cast
@@ -49,6 +49,8 @@ class Recurrence(ABC):
             state: as from `initial_state`, `prefill` or `step`.
         Returns:
             Output (B, d_output) and the state after this step.
+        Raises:
+            ValueError: another shape, or a state of another number of sequences.
         """
 
     @abstractmethod
@@ -159,8 +161,38 @@ def check_input(u: Tensor, d_model: int, lengths: Tensor | None = None) -> None:
     """
     if u.dim() != 3 or u.shape[1] < 1 or u.shape[2] != d_model:
         raise ValueError(f"input of shape {tuple(u.shape)}: must be (batch, length, {d_model}), of at least one step")
-    if lengths is not None and lengths.shape != u.shape[:1]:
-        raise ValueError(f"lengths of shape {tuple(lengths.shape)}: must be ({len(u)},), one for each sequence")
+    check_lengths(lengths, len(u))
+
+
+def check_lengths(lengths: Tensor | None, batch: int) -> None:
+    """Refuse lengths of another number than there are sequences.
+
+    Raises:
+        ValueError: names both.
+    """
+    if lengths is not None and lengths.shape != (batch,):
+        raise ValueError(f"lengths of shape {tuple(lengths.shape)}: must be ({batch},), one for each sequence")
+
+
+def check_step(u: Tensor, d_model: int, state: Tensor, shape: Sequence[int]) -> None:
+    """Refuse the input of one step, and a state, of other shapes than (B, d_model) and (B, *shape).
+
+    Raises:
+        ValueError: names both shapes.
+    """
+    if u.dim() != 2 or u.shape[1] != d_model:
+        raise ValueError(f"input of shape {tuple(u.shape)}: must be (batch, {d_model}), one step")
+    check_state(state, u.shape[0], shape)
+
+
+def check_state(state: Tensor, batch: int, shape: Sequence[int]) -> None:
+    """Refuse a state of other sequences or of another layer.
+
+    Raises:
+        ValueError: names both shapes.
+    """
+    if state.shape != (batch, *shape):
+        raise ValueError(f"state of shape {tuple(state.shape)}: must be {(batch, *shape)}, one for each sequence")
 
 
 def check_rate(rate: float) -> None:

@@ -121,7 +121,7 @@ class _FixedSystems:
 
     def __init__(self) -> None:
         self._made_from: list[tuple[Tensor, int]] = []
-        self._systems: dict[float, _FixedSystem] = {}
+        self._systems: dict[tuple[float, float], _FixedSystem] = {}
 
     def __reduce__(self) -> tuple:
         """A copy starts empty."""
@@ -134,11 +134,11 @@ class _FixedSystems:
         if not self._are_current(tensors):
             self._made_from = [(t, t._version) for t in tensors]
             self._systems.clear()
-        if rate not in self._systems:
+        if (rate, alpha) not in self._systems:
             if len(self._systems) == self.limit:
                 del self._systems[next(iter(self._systems))]
-            self._systems[rate] = _fixed_system(rate, alpha, *tensors)
-        return self._systems[rate]
+            self._systems[rate, alpha] = _fixed_system(rate, alpha, *tensors)
+        return self._systems[rate, alpha]
 
     def _are_current(self, tensors: tuple[Tensor, ...]) -> bool:
         known = zip(tensors, self._made_from, strict=False)

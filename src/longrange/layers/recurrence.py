@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from longrange.kernels import feature_scan, parts
-from longrange.layers.base import Recurrence, check_input
-from longrange.ssm import DiagonalTransition, Transition, run_chunks, state_to_real
+from longrange.kernels import feature_scan
+from longrange.layers.base import Recurrence, check_input, check_state, check_step
+from longrange.ssm import Transition, run_chunks
 
 
 class FeatureRecurrence(Recurrence):
@@ -27,12 +27,14 @@ class FeatureRecurrence(Recurrence):
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`."""
+        check_step(u, self.D.shape[1], state, self.B_bar.shape)
         with self._full_precision():
             return self._step(u.to(self.D.dtype), state)
 
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
         check_input(u, self.D.shape[1])
+        check_state(state, u.shape[0], self.B_bar.shape)
         u = u.to(self.D.dtype)
         with self._full_precision():
             y, state = run_chunks(self.transition, self.B_bar, self.C, u, state)
@@ -53,23 +55,3 @@ class FeatureRecurrence(Recurrence):
         state = torch.addcmul(self.transition.apply(state), self.B_bar, u.unsqueeze(-1))
         y = torch.einsum("mhn,bhn->bmh", self.C, state)
         return torch.addcmul(y, self.D, u.unsqueeze(1)).flatten(1), state
-
-    def diagonalized(self, dense: Tensor) -> "FeatureRecurrence":
-        """The same systems in the eigenbasis of A_bar, N complex states each.
-
-        Args:
-            dense: A_bar, (H, N, N) real.
-        Raises:
-            ValueError: the eigenvectors lie too close to each other for the precision of `dense`.
-        """
-        Lambda, V = torch.linalg.eig(dense.double())
-        worst = torch.linalg.cond(V).max().item()
-        if not worst * torch.finfo(dense.dtype).eps < 1e-4:
-            raise ValueError(
-                f"A_bar has eigenvectors of condition {worst:.1e}, too close to be told apart in {dense.dtype}; "
-                "step with `recurrence` instead"
-            )
-        B = torch.linalg.solve(V, self.B_bar.to(V.dtype).unsqueeze(-1)).squeeze(-1)
-        C = torch.einsum("mhi,hij->mhj", self.C.to(V.dtype), V)
-        diagonal, column, row = (x.to(dense.dtype) for x in (parts(Lambda), state_to_real(B), state_to_real(C.conj())))
-        return FeatureRecurrence(DiagonalTransition(diagonal), column, row, self.D)

@@ -117,17 +117,6 @@ class S4(SpectralLayer):
         dt = self.time_steps(rate).double().cpu().unflatten(0, (-1, len(Lambda)))
         return bilinear(Lambda, dt)[0].abs().max().item()
 
-    def diagonal_recurrence(self, rate: float = 1.0) -> FeatureRecurrence:
-        """The recurrent mode in the eigenbasis of A_bar, where a step is a product of N complex numbers.
-
-        Raises:
-            ValueError: the layer is bidirectional, or the eigenvectors are too close to each other to be used; HiPPO
-                matrices of more than a few states are such.
-        """
-        running = self.recurrence(rate)
-        assert isinstance(running, FeatureRecurrence)
-        return running.diagonalized(self._system(rate).dense())
-
     def _recurrence(self, rate: float) -> FeatureRecurrence:
         if scan_is_faster(self.D, self.d_state):
             return self._dense_recurrence(rate)

@@ -79,7 +79,7 @@ class S4D(SpectralLayer):
         """A_bar and B_bar, each (H, N/2) complex."""
         poles, dt = self.poles(), self.time_steps(rate)
         if self.discretization == "dss":
-            A_bar, gain, _ = dss_softmax(poles, dt, self.length.at(rate))  # no pole grows
+            A_bar, gain = dss_softmax(poles, dt, self.length.at(rate))
         else:
             A_bar, gain = DISCRETIZATIONS[self.discretization](poles, dt)
         return A_bar, gain * self.input_weights()

@@ -21,7 +21,15 @@ from longrange.kernels import (
     scaled_fork,
     zero_padding,
 )
-from longrange.layers.base import Recurrence, SequenceLayer, check_input, check_rate, check_time_steps
+from longrange.layers.base import (
+    Recurrence,
+    SequenceLayer,
+    check_input,
+    check_rate,
+    check_state,
+    check_step,
+    check_time_steps,
+)
 from longrange.ssm import DISCRETIZATIONS, hippo_n, lecun_normal, log_uniform
 
 CInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
@@ -134,6 +142,7 @@ class S5Recurrence(Recurrence):
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.step`."""
+        check_step(u, len(self.D), state, self.A_bar.shape)
         u = u.to(self.D.dtype)
         Bu = (u @ self.B_bar.T).unflatten(-1, (2, -1))
         re, im = state.unbind(1)
@@ -144,6 +153,7 @@ class S5Recurrence(Recurrence):
     def prefill(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `Recurrence.prefill`."""
         check_input(u, len(self.D))
+        check_state(state, u.shape[0], self.A_bar.shape)
         y, x = self.run(u.to(self.D.dtype), state.unsqueeze(1), bidirectional=False)
         return y, x[:, -1, 0].clone()  # not a part of all states, which it would keep in memory
 

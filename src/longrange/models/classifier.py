@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from longrange.errors import ConfigError
-from longrange.layers.base import SequenceLayer
+from longrange.layers.base import SequenceLayer, check_lengths
 from longrange.models.block import ResidualBlock
 from longrange.models.encoder import Encoder
 from longrange.models.head import make_head
@@ -76,7 +76,10 @@ class SequenceClassifier(nn.Module):
             rate: factor on the time step, see `SequenceLayer.forward`.
         Returns:
             (B, output_size) float: logits, or values for regression.
+        Raises:
+            ValueError: another number of lengths.
         """
+        check_lengths(lengths, len(inputs))
         x = self.encoder(inputs, lengths)
         x = through(self.blocks, x, lengths, rate, recompute=self.recompute)
         return self.head(self.pool(self.final_norm(x, lengths), lengths))

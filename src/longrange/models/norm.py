@@ -88,8 +88,10 @@ class MaskedBatchNorm(nn.BatchNorm1d, Norm):
 
     def fork(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `Norm.fork`."""
-        # Where every step is valid and no kernel of ours runs, torch's own takes fewer passes than our reference.
-        plain = lengths is None and backend.resolve(x.device) == "reference" and not processes.several()
+        # Where every step is valid and no kernel of ours runs, torch's own takes fewer passes than our reference. It
+        # refuses a single step, whose variance is zero.
+        several = x.shape[0] * x.shape[1] > 1
+        plain = lengths is None and several and backend.resolve(x.device) == "reference" and not processes.several()
         if plain or not self.training:
             return super().forward(x.flatten(0, 1)).view_as(x), x
         if lengths is None:

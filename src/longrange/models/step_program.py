@@ -51,7 +51,7 @@ class StepProgram(nn.Module):
         """Arguments of `forward`: random inputs of the task's kind, and the initial state."""
         spec, state = self.model.spec, self.initial_state(batch)
         if spec.kind == "tokens":
-            return torch.randint(spec.input_size, (batch,)), *state
+            return torch.randint(spec.input_size, (batch,), device=state[1].device), *state
         return torch.randn(batch, spec.input_size).to(state[1]), *state
 
     def names(self) -> tuple[list[str], list[str]]:

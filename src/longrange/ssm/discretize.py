@@ -45,22 +45,17 @@ def bilinear(Lambda: Tensor, Delta: Tensor) -> tuple[Tensor, Tensor]:
 DISCRETIZATIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {"zoh": zoh, "bilinear": bilinear}
 
 
-def dss_softmax(Lambda: Tensor, Delta: Tensor, L: int) -> tuple[Tensor, Tensor, Tensor]:
+def dss_softmax(Lambda: Tensor, Delta: Tensor, L: int) -> tuple[Tensor, Tensor]:
     """The softmax rule of DSS: each state's response over L steps is a softmax over time, divided by its eigenvalue.
 
-    With c = gain * C the kernel is K_l = 2 Re sum_n c_n ratio_n^l, but with ratio_n^(L-1-l) for growing states: these
-    are normalised by their last step, so that no power exceeds 1 and real parts of any sign are stable. It is the
-    Vandermonde product of the decaying states plus that of the growing ones reversed in time.
-
     Args:
-        Lambda: eigenvalues, (...) complex, none of them zero.
+        Lambda: eigenvalues, (...) complex, none of them zero and none with a positive real part.
         Delta: step sizes, (...) real and positive.
         L: length of the kernel.
     Returns:
-        ratio, (...) complex with absolute values up to 1; gain, (...) complex; growing, (...) bool: positive real part.
+        A_bar = exp(Lambda Delta) and gain = (A_bar - 1) / (Lambda (A_bar^L - 1)), each (...) complex.
     """
-    growing = Lambda.real > 0
-    exponent = torch.where(growing, -Lambda, Lambda) * Delta
+    exponent = Lambda * Delta
     total = torch.expm1(exponent * L) * Lambda
     gain = torch.expm1(exponent) * total.conj() / (total.real**2 + total.imag**2 + _LEAST_SQUARE)
-    return torch.exp(exponent), gain, growing
+    return torch.exp(exponent), gain
