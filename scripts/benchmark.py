@@ -14,6 +14,9 @@ def benchmark(cfg: DictConfig) -> None:
     """Run the chosen benchmark and print its figures as one JSON line."""
     from hydra.utils import instantiate
 
+    from longrange.provenance import git_state
+
+    git_state()  # now: what is committed while it measures is not what was measured
     if "folder" in cfg.benchmark:  # what cannot be written to is said now, not after the measuring
         Path(cfg.benchmark.folder).mkdir(parents=True, exist_ok=True)
     sys.stdout.write(json.dumps(instantiate(cfg.benchmark)(cfg)) + "\n")

@@ -1,5 +1,6 @@
 """What ran: the commit of the code, the versions of packages, and the machine."""
 
+import functools
 import os
 import platform
 import re
@@ -28,7 +29,7 @@ def where_measured(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpu": cpu_model(),
         "threads": torch.get_num_threads(),
-        "commit": code_commit(),
+        "commit": commit(12),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -74,28 +75,24 @@ def _told(key: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
+@functools.cache
 def git_state() -> dict[str, str | bool | None]:
-    """The commit that the running code came from, and whether files differ from it; None where that is not known.
+    """The commit of the running code, and whether src, configs or scripts differ from it; None where not known.
 
-    Code that was copied without its repository takes the word of LONGRANGE_COMMIT, a commit or `<commit>-dirty`.
+    It is looked up once: what is committed or changed while a command runs is not what runs. Code that was copied
+    without its repository takes the word of LONGRANGE_COMMIT, a commit or `<commit>-dirty`.
     """
-    commit = _git("-C", str(_HERE), "rev-parse", "HEAD")
-    if commit is not None:
-        return {"commit": commit, "dirty": bool(_git("-C", str(_HERE), "status", "--porcelain"))}
+    found, dirty = _state(_HERE.parents[1], "src", "configs", "scripts")
+    if found is not None:
+        return {"commit": found, "dirty": dirty}
     told = _COMMIT.fullmatch(os.environ.get("LONGRANGE_COMMIT", ""))
     return {"commit": told[1], "dirty": told[2] is not None} if told else {"commit": None, "dirty": None}
 
 
-def commit() -> str:
-    """The same in one word, e.g. "3f2a...-dirty"; "unknown" where it is not known."""
+def commit(digits: int = 40) -> str:
+    """`git_state` in one word, e.g. "3f2a1b4c5d6e-dirty"; "unknown" where there is none."""
     state = git_state()
-    return f"{state['commit'] or 'unknown'}{'-dirty' if state['dirty'] else ''}"
-
-
-def code_commit() -> str:
-    """As `commit_of`, of what runs here; of code without a repository what `git_state` knows."""
-    found = commit_of(_HERE.parents[1], "src", "configs")
-    return commit() if found == "unknown" else found
+    return _word(state["commit"], state["dirty"], digits)
 
 
 def commit_of(checkout: Path, *folders: str) -> str:
@@ -107,9 +104,17 @@ def commit_of(checkout: Path, *folders: str) -> str:
     Returns:
         E.g. "3f2a1b4c5d6e-dirty"; "unknown" where the root is no repository, as an unpacked archive is not.
     """
+    return _word(*_state(checkout, *folders), digits=12)
+
+
+def _word(found: Any, dirty: Any, digits: int) -> str:
+    return "unknown" if found is None else f"{found[:digits]}{'-dirty' if dirty else ''}"
+
+
+def _state(checkout: Path, *folders: str) -> tuple[str | None, bool]:
+    """Of the repository whose root this is, not of one that it lies in."""
     root = f"--git-dir={checkout / '.git'}", f"--work-tree={checkout}", "-C", str(checkout)
-    head, changes = _git(*root, "rev-parse", "--short=12", "HEAD"), _git(*root, "status", "--porcelain", "--", *folders)
-    return "unknown" if head is None else f"{head}{'-dirty' if changes else ''}"
+    return _git(*root, "rev-parse", "HEAD"), bool(_git(*root, "status", "--porcelain", "--", *folders))
 
 
 def _git(*arguments: str) -> str | None:

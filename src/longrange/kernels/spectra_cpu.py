@@ -1,8 +1,8 @@
 """Products of the transforms that `fft_cpu` makes of real sequences, in Numba.
 
 Such a transform holds the even and the odd steps as real and imaginary parts. Their own transforms, E and O, come from
-the numbers at a frequency and its negative: from places p and q, where q is as far from the end of [2^j, 2^(j+1)) as p is
-from its start; 0 and 1 are their own. With E + x (i O) for a sequence and w for the factor that a delay by two steps
+the numbers at a frequency and its negative: from places p and q, where q is as far from the end of [2^j, 2^(j+1)) as p
+is from its start; 0 and 1 are their own. With E + x (i O) for a sequence and w for the factor that a delay by two steps
 means, a convolution is a product modulo x^2 + w.
 """
 

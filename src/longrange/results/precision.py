@@ -56,7 +56,7 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     check_values(cfg)
     _check(seeds, steps, window)
     target = Path(folder)
-    with findings(target / "unfinished.json", cfg) as kept:
+    with findings(target, cfg) as kept:
         runs = _trained(cfg, seeds, steps, kept)
     return _reported(cfg, runs, seeds, window, target)
 

@@ -61,7 +61,7 @@ def scaling(
     shapes = dict.fromkeys([(L, d_state) for L in lengths] + [(length, N) for N in states])
     jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
     target = Path(folder)
-    with findings(target / "unfinished.json", cfg) as kept:
+    with findings(target, cfg) as kept:
         rows = _measured(jobs, kept.find)
         _write(target / "rows.csv", rows)
         _draw(target / "scaling.png", rows, length, d_state)

@@ -1,5 +1,6 @@
 """What a long measurement has found so far, kept until it ends: interrupted, it goes on where it stopped."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from longrange.provenance import code_commit, hardware, versions
+from longrange.provenance import commit, hardware, versions
 from longrange.whole_files import write_whole
 
 _UNKNOWN = "-dirty", "unknown"  # how a commit ends that does not say which code ran
@@ -19,6 +20,9 @@ _UNKNOWN = "-dirty", "unknown"  # how a commit ends that does not say which code
 class Findings:
     """Findings by name, in a file that is written after each.
 
+    Args:
+        path: of the file.
+        of: what they depend on besides their names, in JSON's terms; a file of anything else counts as none.
     Attributes:
         found: JSON values by name.
     """
@@ -41,17 +45,20 @@ class Findings:
 
 
 @contextmanager
-def findings(path: Path, cfg: DictConfig) -> Iterator[Findings]:
+def findings(folder: Path, cfg: DictConfig) -> Iterator[Findings]:
     """Findings of one command; their file is there while it runs, and after it where it did not end.
 
-    Those of another configuration, machine, version or commit, or of code that is not committed, are measured anew.
+    Each configuration has a file of its own. What another machine, version or commit has found, or code that was not
+    committed, is measured anew.
 
     Args:
-        path: of the file.
+        folder: of the file.
         cfg: the whole configuration.
     """
-    where = {"commit": code_commit(), "versions": versions(), **hardware(), "threads": torch.get_num_threads()}
-    kept = Findings(path, {**where, "cfg": OmegaConf.to_container(cfg, resolve=True)})
+    where = {"commit": commit(), "versions": versions(), **hardware(), "threads": torch.get_num_threads()}
+    settings = json.dumps(OmegaConf.to_container(cfg, resolve=True), default=str)
+    path = folder / f"unfinished-{hashlib.sha256(settings.encode()).hexdigest()[:8]}.json"
+    kept = Findings(path, {**where, "cfg": settings})
     if kept.found:
         sys.stderr.write(f"{path}: goes on after {len(kept.found)} measurements of an interrupted run\n")
     yield kept

@@ -60,7 +60,7 @@ def strong_scaling(
     if steps < 1 or warmup < 0:
         raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
     _check(cfg, max(processes for processes, _ in settings))
-    with findings(Path(folder) / "unfinished.json", cfg) as kept:
+    with findings(Path(folder), cfg) as kept:
         rows = [
             kept.find(
                 f"{processes} x {threads}", partial(_together, shared_step, cfg, processes, threads, warmup, steps)

@@ -15,6 +15,7 @@ from rich.console import Console
 from longrange.data.module import SequenceDataModule
 from longrange.errors import ConfigError
 from longrange.kernels import backend
+from longrange.provenance import git_state
 from longrange.training.build import build, build_task, build_trainer, precision_on
 from longrange.training.callbacks import History, Throughput, peak_memory_bytes
 from longrange.training.checkpoint import (
@@ -61,6 +62,7 @@ def train(cfg: DictConfig, *watchers: Callback) -> Outcome:
             "data.seed: missing, so all seeds would have the same order of examples; configs/data/<name>.yaml needs "
             "the line `seed: ${seed}`"
         )
+    git_state()  # now: what is committed while it trains is not what trains
     with sole_writer(Path(cfg.paths.run_dir)) if rank_zero_only.rank == 0 else nullcontext():
         return _train(cfg, watchers)
 
