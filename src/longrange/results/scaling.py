@@ -24,8 +24,8 @@ from longrange.data.progress import progress_bar, tracked
 from longrange.layers import LSSL, SequenceLayer
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
-from longrange.training.callbacks import peak_memory_bytes
 from longrange.training.findings import findings
+from longrange.training.peak_memory import peak_memory_bytes, reset_peak
 from longrange.whole_files import write_picture, write_whole
 
 Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
@@ -130,6 +130,7 @@ def measure(name: str, build: Build, d_model: int, L: int, N: int, batch: int = 
     small = build(d_model, d_state=N)
     small.attune(64)
     small(torch.randn(1, 64, d_model, requires_grad=True)).sum().backward()  # compiles the kernels
+    reset_peak(torch.device("cpu"))
     before = peak_memory_bytes(torch.device("cpu"))
     layer = build(d_model, d_state=N)
     layer.attune(L)

@@ -20,7 +20,7 @@ from longrange.models.dropout import Part
 from longrange.models.spec import TaskSpec
 from longrange.provenance import where_measured
 from longrange.training.build import build, build_task, precision_of, precision_on
-from longrange.training.callbacks import peak_memory_bytes
+from longrange.training.peak_memory import peak_memory_bytes, reset_peak
 from longrange.training.task import LOSSES
 
 
@@ -39,6 +39,7 @@ def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]
     if steps < 1 or warmup < 0:
         raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
     step = Step(cfg)
+    reset_peak(step.fabric.device)
     for _ in range(warmup):
         step.run()
     seconds = median(seconds_of(step.run, step.fabric.device) for _ in range(steps))

@@ -1,8 +1,6 @@
 """What watches a training: the history of its epochs, its speed and memory, and whether it is still finite."""
 
 import math
-import resource
-import sys
 from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
@@ -199,11 +197,3 @@ def first_bad_parameter(named_parameters: Iterable[tuple[str, nn.Parameter]]) ->
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             return f"parameter {name} is the first with a gradient that is not finite"
     return "all parameters and gradients are finite, so the data may not be"
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Peak memory so far: allocated on a GPU, or resident of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

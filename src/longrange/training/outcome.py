@@ -47,7 +47,7 @@ class Outcome:
         wall_s: seconds in fit, this process only.
         samples_per_s: training samples per second over the epochs of this process, of all processes together,
             validation excluded, and its first batch where there are others: it may wait for kernels to be compiled.
-        peak_memory_bytes: peak resident memory of the process (CPU) or peak allocated memory (GPU), of the first one.
+        peak_memory_bytes: most memory resident (CPU) or allocated (GPU) while it trained, of the first process.
         resumed_from: the checkpoint this run continued from, None for a fresh run.
         pretraining: the stage that gave the first weights; None where they were random.
         confusion: of the test split, see `longrange.training.confusion`; None where there is none.

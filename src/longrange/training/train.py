@@ -17,7 +17,7 @@ from longrange.errors import ConfigError
 from longrange.kernels import backend
 from longrange.provenance import git_state
 from longrange.training.build import build, build_task, build_trainer, precision_on
-from longrange.training.callbacks import History, Throughput, peak_memory_bytes
+from longrange.training.callbacks import History, Throughput
 from longrange.training.checkpoint import (
     BestAndLast,
     adopt_best,
@@ -35,6 +35,7 @@ from longrange.training.groups import groups_table
 from longrange.training.loggers import TestedEpoch, close
 from longrange.training.noise import quiet
 from longrange.training.outcome import Outcome
+from longrange.training.peak_memory import peak_memory_bytes, reset_peak
 from longrange.training.pretrain import Origin, Stage, check_origin
 from longrange.training.stopping import StopOnSignal
 from longrange.training.task import SequenceTask
@@ -141,6 +142,7 @@ def _run(
         )
     for logger in loggers:
         logger.log_hyperparams(task.config)
+    reset_peak(device)
     began = perf_counter()
     trainer.fit(task, data, ckpt_path=resumed_from, weights_only=True)
     wall_s = perf_counter() - began

@@ -10,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 
 from longrange.training.benchmark import Step, seconds_of, where_run
-from longrange.training.callbacks import peak_memory_bytes
-from longrange.training.peers.alone.protocol import Prepared, resident_peak, serve
+from longrange.training.peak_memory import peak_memory_bytes
+from longrange.training.peers.alone.protocol import Prepared, serve
 
 
 def prepare(order: dict[str, Any]) -> Prepared:
@@ -19,13 +19,12 @@ def prepare(order: dict[str, Any]) -> Prepared:
     cfg = OmegaConf.create(order)
     step = Step(cfg)
     device = step.fabric.device
-    peak_memory = partial(peak_memory_bytes, device) if device.type == "cuda" else resident_peak
     facts = {
         **where_run(cfg, device),
         "versions": f"torch {torch.__version__}",
         "n_parameters": step.n_parameters,
     }
-    return Prepared(lambda: seconds_of(step.run, device), peak_memory, facts)
+    return Prepared(lambda: seconds_of(step.run, device), partial(peak_memory_bytes, device), facts)
 
 
 if __name__ == "__main__":
