@@ -25,9 +25,9 @@ def task(made, tmp_path, recipe) -> ListOps:
 def test_table_and_picture(task, tmp_path, capsys):
     prepare(task, None)
     assert "listops, prepared in" in capsys.readouterr().out
-    prepare(task, tmp_path / "preview")
-    assert f"a picture of some is {tmp_path / 'preview/listops.png'}" in capsys.readouterr().out
-    assert (tmp_path / "preview/listops.png").read_bytes().startswith(b"\x89PNG")
+    prepare(task, tmp_path / "preview [old]")
+    assert f"a picture of some is {tmp_path / 'preview [old]/listops.png'}" in capsys.readouterr().out
+    assert (tmp_path / "preview [old]/listops.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_task_without_preview(task, tmp_path, monkeypatch):

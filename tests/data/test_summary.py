@@ -35,8 +35,11 @@ class Measured(SimpleNamespace):
 
 def test_table_states_targets_that_are_no_classes(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    split = Measured(targets=np.array([[1.0, 10.0], [3.0, 10.0]], np.float32), path=Path("cache/train"))
-    spec = TaskSpec("heart", "continuous", 2, 2, 4000, loss="mse")
+    split = Measured(targets=np.array([[1.0, 10.0], [3.0, 10.0]], np.float32), path=Path("my [own]/train"))
+    spec = TaskSpec("heart [of mine]", "continuous", 2, 2, 4000, loss="mse")
     print_splits(SimpleNamespace(spec=spec, split=lambda name: split), seconds=1.0)
-    row = next(line for line in capsys.readouterr().out.splitlines() if "val" in line)
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if "val" in line)
+    assert "heart [of mine], prepared in 1.0 s" in printed
+    assert "encoded in my [own]\n" in printed
     assert [cell.strip() for cell in row.split("│")[2:6]] == ["2", "4000.0", "4000", "2.00 ± 1.00, 10.00 ± 0.00"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -73,6 +74,7 @@ def states(attempts):
 
 
 def test_a_failure_stops_no_other_and_gives_its_reason(place, console, capsys):
+    place = replace(place, logs=place.logs / "runs [old]")
     attempts = one_by_one([job(11), job(12), job(13), job(0)], place, 0.0, console)
     assert states(attempts) == [(11, "failed"), (12, "failed"), (13, "failed"), (0, "done")]
     assert [attempt.reason for attempt in attempts] == [
@@ -82,6 +84,7 @@ def test_a_failure_stops_no_other_and_gives_its_reason(place, console, capsys):
         "",
     ]
     assert "training experiment=listops/s5 seed=12" in attempts[1].log.read_text()
+    assert f"4/4  listops/s5, seed 0; log: {attempts[3].log}\n" in capsys.readouterr().out
     print_attempts(attempts, console)
     assert capsys.readouterr().out.splitlines()[-1] == "1 done, 3 failed"
 

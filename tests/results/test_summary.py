@@ -52,6 +52,16 @@ def test_a_long_path_stays_on_one_line(outcome, console):
     assert f"{path}\n" in console.file.getvalue()
 
 
+def test_brackets_in_a_path_are_printed(outcome, console):
+    path = Path("runs [old]", "result.json")
+    run = dataclasses.replace(outcome, resumed_from=outcome.run_dir / "first [half].ckpt")
+    print_summary(run, [path], console)
+    print_metrics({"test": {"loss": 1.0}}, f"{path} at rate 1", console)
+    shown = console.file.getvalue()
+    assert f"\n{path}\n{path} at rate 1\n" in shown
+    assert " first [half].ckpt " in shown
+
+
 def test_metrics_make_one_row_a_split(console):
     print_metrics({"test": {"accuracy": 0.5, "loss": 1.25}, "val": {"loss": 1.5}}, "last.ckpt", console)
     shown = console.file.getvalue()

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from longrange.cli import JobFailedError, main
 from longrange.errors import DataError
 from longrange.results import sweep
-from longrange.results.sweep import JobFiles
+from longrange.results.sweep import Job, JobFiles, print_jobs
 
 
 @pytest.fixture
@@ -90,6 +90,15 @@ def test_a_launcher_that_breaks_gets_one_line_and_the_table(sweep_of, capsys, mo
     shown = capsys.readouterr()
     assert "RuntimeError: node 7 is down\n" in shown.err
     assert shown.out.endswith("1 done, 1 not started\n")
+
+
+def test_overrides_are_printed_as_they_were_typed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    shared = ["logger=[csv,tensorboard]", "paths.outputs=runs [old]"]
+    print_jobs([Job(number, [*shared, f"data.words=[yes,no{number}]"], "done") for number in range(2)])
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"all jobs: {' '.join(shared)}\n")
+    assert "│ data.words=[yes,no0] │" in printed
 
 
 def test_a_refused_command_prints_no_table(sweep_of, capsys):

@@ -63,4 +63,4 @@ def _preview(task: SequenceDataModule, path: Path) -> None:
     count = len(task.split("train"))
     chosen = np.linspace(0, count - 1, min(_SHOWN, count)).astype(int).tolist()
     draw(f"{task.spec.name}: {len(chosen)} of {count:,} training examples", task.preview("train", chosen), path)
-    Console().print(f"a picture of some is {path}", soft_wrap=True)
+    Console().print(f"a picture of some is {path}", soft_wrap=True, markup=False)

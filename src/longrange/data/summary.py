@@ -2,6 +2,7 @@
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch.utils.data import Dataset
 
@@ -18,7 +19,7 @@ def print_splits(data: SequenceDataModule, seconds: float) -> None:
         data: a prepared task. Its splits have `targets`, `path` and, where the lengths vary, `lengths`.
         seconds: what the preparation took.
     """
-    table = Table(title=f"{data.spec.name}, prepared in {seconds:.1f} s", title_justify="left")
+    table = Table(title=escape(f"{data.spec.name}, prepared in {seconds:.1f} s"), title_justify="left")
     table.add_column("split")
     for heading in ("examples", "mean steps", "longest"):
         table.add_column(heading, justify="right")
@@ -30,7 +31,7 @@ def print_splits(data: SequenceDataModule, seconds: float) -> None:
     console = Console()
     console.print(table)
     if path := getattr(splits["train"], "path", None):
-        console.print(f"encoded in {path.parent}", soft_wrap=True)
+        console.print(f"encoded in {path.parent}", soft_wrap=True, markup=False)
 
 
 def _facts(split: Dataset, spec: TaskSpec) -> list[str]:

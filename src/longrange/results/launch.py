@@ -115,7 +115,8 @@ def _sweep(
     jobs: Sequence[Job], place: Workplace, since: float, launcher: Sequence[str], console: Console, file: Path
 ) -> list[Attempt]:
     command = [sys.executable, str(place.script), "-m", *_swept(jobs, place.outputs), *launcher]
-    console.print(f"{len(jobs)} trainings, {' '.join(launcher)}; log: {file}", highlight=False, soft_wrap=True)
+    line = f"{len(jobs)} trainings, {' '.join(launcher)}; log: {file}"
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
     began = perf_counter()
     code, lines = watched(command, file, place.environment, lambda line: console.out(line, end="", highlight=False))
     seconds = perf_counter() - began
@@ -157,7 +158,8 @@ def duration(seconds: float) -> str:
 def _attempt(job: Job, place: Workplace, console: Console, place_in_row: str) -> Attempt:
     file, command, began = place.logs / f"{job.file}.log", place.command(job), perf_counter()
     going_on = ", going on" if "resume=auto" in command else ""
-    console.print(f"{place_in_row}  {job.label}{going_on}; log: {file}", highlight=False, soft_wrap=True)
+    line = f"{place_in_row}  {job.label}{going_on}; log: {file}"
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
     with console.status("starting") as status:
         code, lines = watched(
             command, file, place.environment, lambda line: status.update(Text(line.strip()[: console.width - 4]))

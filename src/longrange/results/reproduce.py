@@ -129,7 +129,7 @@ def reproduce(cfg: DictConfig, repository: Path, experiments: Collection[str], e
     if cfg.run == "missing":
         attempts = table.train(jobs, since, console)
     for file in table.show(console):
-        console.print(str(file), soft_wrap=True, highlight=False)
+        console.print(str(file), soft_wrap=True, highlight=False, markup=False)
     if not jobs:
         console.print("nothing is missing", highlight=False)
     elif cfg.run is None:

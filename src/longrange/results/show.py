@@ -2,6 +2,7 @@
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text as Rich
 
@@ -21,11 +22,11 @@ def print_table(shown: Layout, console: Console) -> None:
         shown: the table.
         console: where to print.
     """
-    grid = Grid(title=shown.title, **_STYLE)
+    grid = Grid(title=escape(shown.title), **_STYLE)
     grid.add_column("model", overflow="fold")
     grid.add_column("", no_wrap=True)
     for heading in shown.headings:
-        grid.add_column(heading, overflow="fold", min_width=7)  # "not run"
+        grid.add_column(Rich(heading), overflow="fold", min_width=7)  # "not run"
     for lines in (shown.peers, shown.own):
         _add(grid, lines, narrow=console.width < 110)
     console.print(grid)

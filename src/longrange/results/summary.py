@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from longrange.training.outcome import BASELINES, Outcome
 
@@ -25,10 +26,10 @@ def print_summary(outcome: Outcome, files: Sequence[Path], console: Console | No
             table.add_row(f"{split} {outcome.metric}", _number(outcome.metric, outcome.metrics[split][outcome.metric]))
     table.add_row(BASELINES[outcome.metric], _number(outcome.metric, outcome.baseline))
     for row in _cost(outcome):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     for path in files:
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str, console: Console | None = None) -> None:
@@ -44,7 +45,7 @@ def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str, consol
     for split, scores in metrics.items():
         table.add_row(split, *[_number(name, scores[name]) if name in scores else "" for name in names])
     console = console or Console()
-    console.print(title, soft_wrap=True, highlight=False)
+    console.print(title, soft_wrap=True, highlight=False, markup=False)
     console.print(table)
 
 

@@ -167,10 +167,10 @@ def print_jobs(jobs: Sequence[Job]) -> None:
         own = " ".join(given for given in job.overrides if given not in shared)
         score = "" if job.score is None else f"{job.score:.4f}"
         seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
-        table.add_row(str(job.number), own, Text(job.state, COLOURS[job.state]), score, seconds, Text(job.reason))
+        table.add_row(str(job.number), Text(own), Text(job.state, COLOURS[job.state]), score, seconds, Text(job.reason))
     console = Console()
     if len(shared) > 0:
-        console.print(f"all jobs: {' '.join(shared)}", highlight=False, soft_wrap=True)
+        console.print(f"all jobs: {' '.join(shared)}", highlight=False, soft_wrap=True, markup=False)
     console.print(table)
     counts = {state: sum(job.state == state for job in jobs) for state in COLOURS}
     console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count), highlight=False)

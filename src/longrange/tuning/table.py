@@ -3,6 +3,7 @@
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +30,7 @@ def print_trials(study: Study, plan: Plan) -> None:
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if SURPLUS not in trial.user_attrs]
     newer = replacements(trials)
-    table = Table(title=f"Study {plan.study}", title_justify="left")
+    table = Table(title=escape(f"Study {plan.study}"), title_justify="left")
     for column in ("trial", "point", f"val/{plan.metric}", "state", "seconds", "reason"):
         table.add_column(column, no_wrap=column != "reason")
     for trial in trials:
