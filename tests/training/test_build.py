@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from longrange.cli import compose
+from longrange.errors import ConfigError
 from longrange.kernels import linear, round_projections
-from longrange.training.build import build, build_task, precision_of, precision_on
+from longrange.training.build import build, build_task, build_trainer, precision_of, precision_on
 
 
 def test_what_underflows_is_zero():
@@ -33,3 +34,9 @@ def test_which_precisions_round_the_factors_of_projections(chosen, lightnings, r
         round_projections(False)
     shown = [precision_on(torch.device(device), cfg) for device in ("cuda", "cpu")]
     assert shown == [chosen, lightnings]
+
+
+@pytest.mark.parametrize("setting", ["epochs=0", "trainer.max_epochs=0", "trainer.max_epochs=null"])
+def test_too_few_epochs_are_told_by_the_key_that_was_set(setting):
+    with pytest.raises(ConfigError, match=f"^{setting}: must be at least 1$"):
+        build_trainer(compose("train", [setting]).trainer, [], [])

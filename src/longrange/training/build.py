@@ -87,8 +87,7 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
         ConfigError: no epochs or batches, what Lightning refuses, such as a GPU where there is none, or what
             `check_processes` refuses.
     """
-    if cfg.max_epochs is None or cfg.max_epochs < 1:
-        raise ConfigError(f"epochs={cfg.max_epochs}: must be at least 1")
+    _check_epochs(cfg)
     for key in (f"limit_{split}_batches" for split in ("train", "val", "test")):
         if (limit := cfg.get(key)) is not None and limit <= 0:
             raise ConfigError(f"trainer.{key}={limit}: must be above 0, or null for all")
@@ -106,6 +105,15 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], loggers: Seque
         raise ConfigError(f"trainer: {reason}; trainer=cpu runs everywhere") from problem
     check_processes(trainer)
     return trainer
+
+
+def _check_epochs(cfg: DictConfig) -> None:
+    """Refuse to train for none, by the name of the key that was set."""
+    epochs, whole = cfg.max_epochs, cfg._get_parent()
+    if epochs is None or epochs < 1:
+        overruled = isinstance(whole, DictConfig) and whole.get("epochs") != epochs
+        key, shown = "trainer.max_epochs" if overruled else "epochs", "null" if epochs is None else epochs
+        raise ConfigError(f"{key}={shown}: must be at least 1")
 
 
 def _limit_of_parts(cfg: DictConfig) -> int | float | None:
