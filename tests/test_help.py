@@ -1,0 +1,27 @@
+"""What `--help` shows can be typed, and tells of every option."""
+
+import re
+import shlex
+
+import pytest
+from omegaconf import OmegaConf
+
+from longrange.cli import CONFIG_DIR, compose, opened
+
+HELP = {path.stem: path.read_text() for path in sorted((CONFIG_DIR / "hydra" / "help").glob("*.yaml"))}
+SHORT_FORMS = ("--status", "data=all")  # of scripts/prepare_data.py; Hydra does not see them
+
+
+def examples() -> list[tuple[str, list[str]]]:
+    """Name of the script and arguments of every example, without the words behind it."""
+    found = re.findall(r"^ +python scripts/(\w+)\.py(.*)$", "\n".join(HELP.values()), flags=re.MULTILINE)
+    return [(script, shlex.split(re.split(r" {3,}|#", line)[0])) for script, line in found]
+
+
+@pytest.mark.parametrize(("script", "arguments"), examples())
+def test_an_example_composes_and_leaves_nothing_out(script, arguments):
+    given = [word for word in arguments if word not in ("-m", *SHORT_FORMS)]
+    if "-m" in arguments:
+        given = [word.partition(",")[0] for word in given]  # the first job
+    cfg = compose(script, opened(given) if script == "evaluate" else given)
+    assert not OmegaConf.missing_keys(cfg)
