@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from longrange.cli import CONFIG_DIR, compose, opened
+from longrange.diagnose import group_options
 
 HELP = {path.stem: path.read_text() for path in sorted((CONFIG_DIR / "hydra" / "help").glob("*.yaml"))}
 SHORT_FORMS = ("--status", "data=all")  # of scripts/prepare_data.py; Hydra does not see them
@@ -25,3 +26,13 @@ def test_an_example_composes_and_leaves_nothing_out(script, arguments):
         given = [word.partition(",")[0] for word in given]  # the first job
     cfg = compose(script, opened(given) if script == "evaluate" else given)
     assert not OmegaConf.missing_keys(cfg)
+
+
+@pytest.mark.parametrize("option", group_options(CONFIG_DIR, "benchmark"))
+def test_the_help_of_the_benchmarks_says_what_each_measures(option):
+    assert re.search(rf"^    {option} {{3,}}\w", HELP["benchmark"], flags=re.MULTILINE)
+
+
+def test_those_with_values_to_give_or_data_to_read_have_an_example():
+    shown = {word.partition("=")[2] for script, words in examples() for word in words if word.startswith("benchmark=")}
+    assert shown >= {"peers", "precision", "loader", "profile"}
