@@ -21,7 +21,7 @@ def record(folder, *overrides, **changes):
 @pytest.mark.parametrize(
     "override",
     [
-        *("experiment=listops/s5", "seed=3", "trainer=gpu", "trainer=ddp", "trainer.devices=2", "accumulate=4"),
+        *("experiment=listops/s5", "seed=3", "trainer=gpu", "trainer=ddp", "trainer.devices=2"),
         *("logger=wandb", "+logger.wandb.project=x", "paths.data=/d", "data.data_dir=/d", "data.num_workers=4"),
         *(
             "resume=last",
@@ -44,6 +44,7 @@ def test_where_and_how_watched_is_no_other_setting(override):
         *("epochs=2", "data=text", "data.batch_size=8", "model=s4", "model.n_layers=2", "optimizer.lr=0.1"),
         *("trainer=debug", "trainer.limit_train_batches=2", "trainer.precision=bf16-mixed", "trainer.max_epochs=3"),
         *("scheduler=constant", "pretrain.epochs=3", "+data.of=x", "data.recipe.train=8"),
+        "accumulate=4",
     ],
 )
 def test_what_is_trained_is_another_setting(override):

@@ -35,7 +35,6 @@ def test_what_says_only_where_it_ran_stays_out(tmp_path):
         "paths.data=/x",
         "seed=3",
         "backend=cpu",
-        "accumulate=2",
     ]
     text = write_experiment([*where, "experiment=quickstart", "epochs=2"], [], tmp_path, "best").read_text()
     assert text == "# @package _global_\ndefaults:\n- quickstart\n- _self_\nepochs: 2\n"

@@ -16,9 +16,10 @@ from longrange.training.expectation import CHANCE
 
 log = logging.getLogger(__name__)
 
-# What says where, how watched and on what a run is computed; the published setting stays the same.
+# What says where, how watched and on what a run is computed; the published setting stays the same. `accumulate` is not
+# of these: batch norm has statistics of each part.
 _SAME_SETTING = re.compile(
-    r"(seed|experiment|pretrain|backend|accumulate|graphs|model\.recompute|resume|save_every_s|expected([.].*)?)"
+    r"(seed|experiment|pretrain|backend|graphs|model\.recompute|resume|save_every_s|expected([.].*)?)"
     r"|name\.budget"
     r"|(logger|callbacks|paths|launcher|hydra)([./@].*)?"
     r"|data\.(num_workers|eval_batch_size|data_dir|cache_dir|download|protocol)"

@@ -13,7 +13,7 @@ from longrange.whole_files import write_whole
 
 # Of the machine or of the run, not of the experiment; the trainer's other values are the experiment's.
 _LEFT_OUT = re.compile(
-    r"(paths|logger|callbacks|launcher|seed|backend|accumulate|graphs|resume|save_every_s)(\.|$)"
+    r"(paths|logger|callbacks|launcher|seed|backend|graphs|resume|save_every_s)(\.|$)"
     r"|trainer($|\.(accelerator|devices|strategy|num_nodes)$)"
 )
 
