@@ -1,4 +1,4 @@
-"""The benchmark of the loaders: one row a task, which a later measurement replaces."""
+"""The benchmark of the loaders: one row for a task, model and machine, which a later measurement replaces."""
 
 import csv
 
@@ -19,6 +19,18 @@ def test_the_supply_of_a_task_stands_beside_the_demand_of_its_model(tmp_path):
     assert row["ratio"] == pytest.approx(row["loader_samples_per_s"] / row["model_samples_per_s"], rel=0.01, abs=1)
     (kept,) = rows_of(tmp_path / "rows.csv")
     assert kept == {name: str(value) for name, value in row.items()}
+
+
+def test_another_machine_has_a_row_of_its_own(tmp_path, monkeypatch):
+    def measured():
+        loading(toy_config(tmp_path), seconds=0.1, model_batch=4, steps=1, folder=str(tmp_path))
+
+    measured()
+    measured()
+    monkeypatch.setattr("longrange.provenance.cpu_model", lambda: "another")
+    measured()
+    here, there = rows_of(tmp_path / "rows.csv")
+    assert here["cpu"] != there["cpu"] == "another"
 
 
 def test_batches_are_drawn_for_an_epoch_at_most(monkeypatch):

@@ -13,6 +13,7 @@ from torch import nn
 from longrange import kernels
 from longrange.cli import compose
 from longrange.errors import ConfigError
+from longrange.training import profile_report
 from longrange.training.profile import profile
 from longrange.training.profile_clock import TimedWatch
 from longrange.training.profile_floor import Ledger, Limits, Memory
@@ -231,3 +232,17 @@ def test_the_script_profiles_with_the_tasks_own_loader(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "140"})
     assert "loader" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["step_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ({}, "listops-s5"),
+        ({"precision": "bf16-mixed"}, "listops-s5-bf16-mixed"),
+        ({"precision": "tf32", "device": "NVIDIA H200"}, "listops-s5-tf32-nvidia-h200"),
+        ({"experiment": None}, "text-s4"),
+    ],
+)
+def test_a_profile_of_another_device_has_a_file_of_its_own(other, name):
+    summary = {"experiment": "listops/s5", "task": "text", "model": "s4", "precision": "32-true", "device": "cpu"}
+    assert profile_report._name(summary | other) == name

@@ -21,9 +21,9 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
         seconds: how long batches are drawn, an epoch at most.
         model_batch: batch size of the model's training steps, at most; small ones need less memory.
         steps: timed training steps; the median counts.
-        folder: where rows.csv keeps one row a task.
+        folder: where rows.csv keeps a row for each task, model and machine.
     Returns:
-        The task's row.
+        The row.
     Raises:
         DataError: the data cannot be had.
     """
@@ -41,7 +41,7 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
         "ratio": round(supply / demand["samples_per_s"]),
         **{key: demand[key] for key in PLACE},
     }
-    keep_rows(Path(folder) / "rows.csv", [row], ["task"])
+    keep_rows(Path(folder) / "rows.csv", [row], ["task", "model", "device", "cpu"])
     return row
 
 

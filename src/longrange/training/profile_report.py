@@ -1,6 +1,7 @@
 """A step's parts as a table on the terminal, as JSON and CSV, and as a picture."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,10 @@ def _legend() -> list:
 
 
 def _name(summary: dict[str, Any]) -> str:
-    """Of the files."""
-    what = (summary["experiment"] or f"{summary['task']}/{summary['model']}").replace("/", "-")
-    return what if summary["precision"] == "32-true" else f"{what}-{summary['precision']}"
+    """Of the files: what was run, and in which precision and on what where that is not float32 on a CPU."""
+    words = [summary["experiment"] or f"{summary['task']}/{summary['model']}"]
+    words += [summary[key] for key, usual in (("precision", "32-true"), ("device", "cpu")) if summary[key] != usual]
+    return re.sub(r"[^a-z0-9_.]+", "-", "-".join(words).lower())
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
