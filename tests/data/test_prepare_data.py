@@ -51,6 +51,14 @@ def test_short_task_is_made_and_shown(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_several_at_once_write_nothing_but_data(tmp_path):
+    sizes = [f"data.recipe.{split}={size}" for split, size in {"train": 100, "val": 21, "test": 22}.items()]
+    done = run(tmp_path, "-m", "data=listops_short", "data.batch_size=4,8", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("listops_short, prepared in") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_a_mistake_is_one_line(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/basic_train.tsv").write_text("Source\tTarget\n")
