@@ -196,3 +196,13 @@ def test_the_script_says_what_it_wrote(outputs, add_run):
     assert lines[0].startswith(f"not readable: {folder.parent / 'b-s0' / 'result.json'}: no JSON")
     assert lines[1] == f"{outputs / 'report.html'}: 1 run under {outputs}"
     assert {path.name for path in outputs.iterdir()} == {"listops", "report.html"}
+
+
+def test_the_script_refuses_a_named_folder_that_is_not_there(tmp_path):
+    script = [sys.executable, ROOT / "scripts" / "report.py"]
+    done = subprocess.run([*script, "paths.outputs=outputz"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: paths.outputs=outputz: no such folder; name one that runs were written to\n"
+    assert not list(tmp_path.iterdir())
+    subprocess.run(script, capture_output=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "outputs" / "report.html").exists()
