@@ -9,7 +9,7 @@ import pytest
 from image_files import idx
 
 from longrange.data import mnist_files
-from longrange.data.mnist_files import read_images, read_labels
+from longrange.data.mnist_files import is_published, read_images, read_labels
 from longrange.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), np.uint8)
@@ -49,6 +49,18 @@ def test_the_published_content_is_asked_for_however_packed(images, monkeypatch):
         read_images(images(content), verify=True)
     monkeypatch.setitem(mnist_files._PUBLISHED_MD5, "train-images-idx3-ubyte", hashlib.md5(content).hexdigest())
     assert len(read_images(images(content), verify=True)) == 7
+
+
+def test_published_content_is_known_however_packed(images, monkeypatch):
+    content = idx(IMAGES)
+    assert not is_published(images(content))
+    monkeypatch.setitem(mnist_files._PUBLISHED_MD5, "train-images-idx3-ubyte", hashlib.md5(content).hexdigest())
+    path = images(content)
+    assert is_published(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert not is_published(path)
+    path.unlink()
+    assert not is_published(path)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """The table of every task's data."""
 
+import gzip
 import hashlib
 
 import pytest
 from hydra.utils import instantiate
+from image_files import write_mnist
 
 from longrange.cli import CONFIG_DIR, compose
+from longrange.data import mnist_files
 from longrange.data.fetch import Source
 from longrange.data.listops import ListOps
+from longrange.data.mnist import Mnist
 from longrange.data.status import print_failures, print_status
 from longrange.diagnose import group_options
 from longrange.errors import ConfigError, DataError
@@ -55,6 +59,19 @@ def test_a_downloaded_task(tmp_path, row, content, checksum, checked):
         (task.data_dir / "x.zip").write_bytes(content)
     expected = ["yes", f"{len(content)} B", "host.org", checked, ""] if content else None
     assert row("mine", task) == (expected or ["no", "", "host.org", "-", "data=mine, downloads 84 MB"])
+
+
+@pytest.mark.parametrize(
+    ("known", "checked"),
+    [(True, "md5 right once unpacked"), (False, "md5 of train-images-idx3-ubyte.gz WRONG")],
+)
+def test_a_file_that_a_mirror_packed_anew(tmp_path, row, monkeypatch, known, checked):
+    write_mnist(tmp_path / "raw")
+    for path in (tmp_path / "raw").glob("*.gz"):
+        digest = hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest()
+        if known or not path.name.startswith("train-images"):
+            monkeypatch.setitem(mnist_files._PUBLISHED_MD5, path.stem, digest)
+    assert checked in row("mine", Mnist(data_dir=tmp_path / "raw", batch_size=1))[3].split(", ")
 
 
 def test_a_task_to_be_got_by_hand(tmp_path, row):

@@ -14,7 +14,7 @@ import numpy as np
 from longrange.data.arrays import ArrayDataset, Arrays, ensure_arrays, open_arrays
 from longrange.data.cache import cache_folder
 from longrange.data.fetch import Source, fetch
-from longrange.data.mnist_files import N_CLASSES, SIDE, read_images, read_labels
+from longrange.data.mnist_files import N_CLASSES, SIDE, is_published, read_images, read_labels
 from longrange.data.module import SequenceDataModule, Split
 from longrange.data.pixels import Scaled
 from longrange.data.splits import tenth_held_out
@@ -80,6 +80,10 @@ class Mnist(SequenceDataModule):
     def present(self) -> bool:
         """Whether all four files are there."""
         return all(self._file(name).is_file() for name in FILES)
+
+    def holds_published(self, path: Path) -> bool:
+        """Whether one of the files holds the published content, though a mirror has packed it anew."""
+        return is_published(path)
 
     def prepare_data(self) -> None:
         """Download what is missing, and decode it, as far as that has not been done.

@@ -46,9 +46,23 @@ def read_labels(path: Path, verify: bool) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def is_published(path: Path) -> bool:
+    """Whether a file, under its published name with or without `.gz`, holds what was published, however packed."""
+    try:
+        with _opened(path) as file:
+            content = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    except (OSError, EOFError, zlib.error):
+        return False
+    return content.hexdigest() == _PUBLISHED_MD5.get(path.name.removesuffix(".gz"))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
 def _read(path: Path, shape: tuple[int, ...], verify: bool) -> np.ndarray:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _opened(path) as file:
             header, values = _parse(file, shape)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         said = reason(getattr(error, "strerror", None) or error)

@@ -65,7 +65,7 @@ def _facts(name: str, task: SequenceDataModule) -> tuple[str, ...]:
         return name, "?", "", "", "", f"{type(task).__name__} has no present()"
     there = task.present()
     origin = ", ".join(dict.fromkeys(map(_origin, task.sources))) or "generated"
-    checked = ", ".join(sorted({_checked(source, task.data_dir) for source in task.sources} - {"-"})) or "-"
+    checked = ", ".join(sorted({_checked(source, task) for source in task.sources} - {"-"})) or "-"
     return name, "yes" if there else "no", _disk(name, task), origin, checked, "" if there else _how(name, task)
 
 
@@ -80,15 +80,19 @@ def _how(name: str, task: SequenceDataModule) -> str:
     return "; ".join(source.hint(task.data_dir) for source in task.sources if not source.url)
 
 
-def _checked(source: Source, folder: Path) -> str:
+def _checked(source: Source, task: SequenceDataModule) -> str:
     """Of the archive itself; once unpacked it is not needed and may be gone."""
-    path = folder / source.name
+    path = task.data_dir / source.name
     if source.checksum is None:
         return "no checksum known"
     if not path.is_file():
         return "-"
     algorithm = source.checksum.partition(":")[0]
-    return f"{algorithm} right" if _matches(path, source.checksum) else f"{algorithm} of {source.name} WRONG"
+    if _matches(path, source.checksum):
+        return f"{algorithm} right"
+    if hasattr(task, "holds_published") and task.holds_published(path):
+        return f"{algorithm} right once unpacked"
+    return f"{algorithm} of {source.name} WRONG"
 
 
 @functools.cache
