@@ -152,7 +152,24 @@ def test_a_users_mistake_inside_an_instantiation_gets_one_line(type_command, cap
 @pytest.mark.parametrize("value", ["six", "2.5"])
 def test_a_value_of_the_wrong_kind_is_named(type_command, capsys, value):
     assert type_command(lambda cfg: range(cfg.model.n_layers), f"model.n_layers={value}") == 2
-    assert only_line(capsys).startswith(f"error: model.n_layers={value}: cannot take this kind of value (default: 6)")
+    assert only_line(capsys).startswith(f"error: model.n_layers={value}: must be a whole number")
+
+
+def test_a_value_of_a_key_of_no_object_is_named(type_command, capsys):
+    def task(cfg):
+        raise TypeError(f"{cfg.expected} is no mapping")
+
+    assert type_command(task, "name.task=3") == 2
+    assert only_line(capsys).startswith("error: name.task=3: cannot take this kind of value")
+
+
+@pytest.mark.parametrize("legal", ["save_every_s=60.5", "model.layer.clip_eigs=true", "trainer.devices=auto"])
+def test_a_bug_beside_a_legal_value_of_another_kind_keeps_its_traceback(type_command, capsys, legal):
+    def buggy(cfg):
+        raise ValueError("a bug, not a mistake")
+
+    assert type_command(buggy, legal) == 1
+    assert capsys.readouterr().err.endswith("ValueError: a bug, not a mistake\n")
 
 
 def test_an_unknown_argument_of_an_inner_object_is_named(type_command, capsys):

@@ -20,7 +20,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from longrange.errors import LongrangeError, nearest
+from longrange.errors import ConfigError, LongrangeError, nearest
 
 _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
@@ -262,12 +262,20 @@ def _nearest_keys(key: str, known: set[str], config_dir: Path) -> list[str]:
 
 
 def _mistyped(overrides: Sequence[str], config_name: str) -> str | None:
-    """The first override whose value is of another kind than the one it replaces."""
+    """The first value that its object does not take; of a key of no object, one of another kind than the default."""
+    from longrange.training.values import check_values, known_keys  # slow to import
+
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     groups = [override for override in parsed if _is_group(override)]
     defaults = _without_values(groups, config_name)
+    try:
+        check_values(compose(config_name, overrides=list(overrides)), {override.key_or_group for override in parsed})
+    except ConfigError as mistake:
+        return str(mistake)
+    known = known_keys(defaults)
     for override in parsed:
-        default = None if override in groups or override.is_add() else OmegaConf.select(defaults, override.key_or_group)
+        fixed = override in groups or override.is_add() or override.key_or_group in known
+        default = None if fixed else OmegaConf.select(defaults, override.key_or_group)
         if default is not None and not _same_kind(override.value(), default):
             return f"{override.input_line}: cannot take this kind of value (default: {default})"
     return None

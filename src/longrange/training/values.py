@@ -48,19 +48,27 @@ _WORDS = {
 _SEQUENCES = (list, Sequence, Collection, tuple)
 
 
-def check_values(cfg: DictConfig) -> None:
+def check_values(cfg: DictConfig, only: Collection[str] | None = None) -> None:
     """Refuse values of a type that what they are for does not take, and negative rates.
 
     Args:
-        cfg: resolved, as composed from configs/train.yaml.
+        cfg: as composed from configs/train.yaml, resolved.
+        only: keys to look at; all where None.
     Raises:
         ConfigError: names the first key, its value and what it must be.
     """
     for key, value, expected in _typed(OmegaConf.to_container(cfg)):
+        if only is not None and key not in only:
+            continue
         if not _fits(value, expected):
             raise ConfigError(f"{key}={'null' if value is None else value}: must be {_in_words(expected)}")
         if value is not None and any(fnmatchcase(key, pattern) for pattern in _NOT_NEGATIVE) and value < 0:
             raise ConfigError(f"{key}={value}: must not be negative")
+
+
+def known_keys(cfg: DictConfig) -> set[str]:
+    """The keys whose values `check_values` looks at."""
+    return {key for key, _, _ in _typed(OmegaConf.to_container(cfg))}
 
 
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
