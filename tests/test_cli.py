@@ -159,8 +159,8 @@ def test_a_value_of_a_key_of_no_object_is_named(type_command, capsys):
     def task(cfg):
         raise TypeError(f"{cfg.expected} is no mapping")
 
-    assert type_command(task, "name.task=3") == 2
-    assert only_line(capsys).startswith("error: name.task=3: cannot take this kind of value")
+    assert type_command(task, "paths.data=3") == 2
+    assert only_line(capsys).startswith("error: paths.data=3: cannot take this kind of value")
 
 
 @pytest.mark.parametrize("legal", ["save_every_s=60.5", "model.layer.clip_eigs=true", "trainer.devices=auto"])
