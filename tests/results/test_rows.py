@@ -67,12 +67,19 @@ def test_a_pretrained_run_says_so_and_counts_its_time(tmp_path):
     assert (row["pretrain"], row["minutes"]) == ("masked", 2.5)
 
 
-@pytest.mark.parametrize(("resumed_from", "told"), [(None, False), ("checkpoints/last.ckpt", True)])
-def test_a_run_that_was_resumed_says_so(tmp_path, resumed_from, told):
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, False),
+        ({"resumed_from": "checkpoints/last.ckpt"}, True),
+        ({"pretraining": {"wall_s": 60.0, "resumed": True}}, True),
+        ({"pretraining": {"wall_s": 60.0, "resumed": False}}, False),
+        ({"pretraining": {"wall_s": 60.0}}, False),
+    ],
+)
+def test_a_run_that_was_resumed_says_so(tmp_path, facts, told):
     config = RECORD["config"] | {"name": {"overrides": ["seed=3", "resume=auto"]}}
-    assert (
-        row_of(written(tmp_path, config=config, resumed_from=resumed_from))["command"].endswith("resume=auto") == told
-    )
+    assert row_of(written(tmp_path, config=config, **facts))["command"].endswith("resume=auto") == told
 
 
 def test_rows_are_appended_once(tmp_path):

@@ -118,7 +118,7 @@ def same_end(run, other):
     for stage in ("pretrain", ""):
         ours, theirs = (weights(each.run_dir / stage / "checkpoints" / "last.ckpt") for each in (run, other))
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    stages = [dataclasses.replace(each.pretraining, wall_s=0.0) for each in (run, other)]
+    stages = [dataclasses.replace(each.pretraining, wall_s=0.0, resumed=False) for each in (run, other)]
     return stages[0] == stages[1] and run.history == other.history and run.metrics == other.metrics
 
 
@@ -175,6 +175,7 @@ def test_an_interrupted_stage_goes_on_to_the_same_end(masked, tmp_path, caplog):
         parts = train(toy_config(tmp_path, *MASKED, "resume=last"))
     assert f"going on after epoch 2/{EPOCHS} of the pretraining" in caplog.text
     assert same_end(masked, parts)
+    assert (masked.pretraining.resumed, parts.pretraining.resumed) == (False, True)
     assert stage_table(masked.run_dir) == stage_table(tmp_path)
 
 
@@ -301,7 +302,7 @@ def test_a_diverging_stage_stops(tmp_path):
         train(toy_config(tmp_path, "pretrain=masked", "optimizer.lr=1e30", "optimizer.weight_decay=0"))
 
 
-@pytest.mark.parametrize("task", group_options(CONFIG_DIR, "data"))
+@pytest.mark.parametrize("task", [task for task in group_options(CONFIG_DIR, "data") if task != "own"])
 def test_every_task_has_a_ratio(task):
     cfg = compose("train", [f"data={task}", "pretrain=masked"])
     assert cfg.pretrain.objective.ratio == cfg.pretrain.published[task]

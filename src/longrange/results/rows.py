@@ -100,7 +100,8 @@ def _seconds_before(record: dict[str, Any]) -> float:
 
 def _telling(record: dict[str, Any]) -> list[str]:
     """The overrides without what says where one machine keeps its files, or to go on where there was nothing before."""
-    keys = ("paths",) if record.get("resumed_from") else ("paths", "resume")
+    resumed = record.get("resumed_from") or (record.get("pretraining") or {}).get("resumed")
+    keys = ("paths",) if resumed else ("paths", "resume")
     return [text for text in record["config"]["name"]["overrides"] if not text.lstrip("+~").startswith(keys)]
 
 

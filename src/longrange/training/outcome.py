@@ -18,6 +18,7 @@ class Pretraining:
         best_epoch: the epoch whose weights the training began with, counted from 0.
         loss: of that epoch, per split ("train", "val").
         wall_s: seconds in fit, of the process that ended the stage.
+        resumed: that process went on with an interrupted stage.
     """
 
     objective: str
@@ -25,6 +26,7 @@ class Pretraining:
     best_epoch: int
     loss: dict[str, float]
     wall_s: float
+    resumed: bool = False
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class Stage:
             best_epoch=self.checkpoints.best_epoch,
             loss={split: best[f"{split}/loss"] for split in ("train", "val")},
             wall_s=wall_s,
+            resumed=self.resumed_from is not None,
         )
 
     def _announce(self, path: Path) -> None:
