@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from longrange.cli import compose
+from longrange.errors import ConfigError
 from longrange.layers import S4, S4D, S5
 from longrange.results.scaling import comparison, recurrence, scaling
 
@@ -44,3 +45,29 @@ def test_comparison_measures_each_layer(tmp_path):
     report = comparison(CFG, layers=layers, d_model=4, d_state=4, length=32, batch=2)
     assert report["one"]["seconds"] > 0
     assert report["two"]["extra_mib"] >= 0
+
+
+@pytest.mark.parametrize("lengths", [[], [32, 0]])
+def test_recurrence_wants_lengths(tmp_path, lengths):
+    with pytest.raises(ConfigError, match=r"^benchmark\.lengths=\[.*\]: must be one size or more, each at least 1$"):
+        recurrence(CFG, layers={"s5": S5}, d_model=4, d_state=4, lengths=lengths, folder=str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lengths": [64, 64]}, r"benchmark\.lengths=\[64, 64\]: must be two sizes or more"),
+        ({"states": []}, r"benchmark\.states=\[\]: must be two sizes or more"),
+        ({"length": 0}, r"benchmark\.length=0: must be at least 1"),
+    ],
+)
+def test_scaling_wants_something_to_grow(tmp_path, changes, told):
+    sizes = {"d_model": 4, "lengths": [64, 128], "states": [4, 8], "length": 64, "d_state": 4}
+    with pytest.raises(ConfigError, match=told):
+        scaling(CFG, layers={"s5": S5}, folder=str(tmp_path / "out"), **sizes | changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_comparison_wants_sequences():
+    with pytest.raises(ConfigError, match=r"benchmark\.batch=0: must be at least 1"):
+        comparison(CFG, layers={"one": S4}, d_model=4, d_state=4, length=32, batch=0)

@@ -10,7 +10,7 @@ import torch
 from longrange.cli import compose
 from longrange.errors import ConfigError
 from longrange.models import TaskSpec
-from longrange.training.benchmark import random_batch, training_step
+from longrange.training.benchmark import projections, random_batch, training_step
 from tests.paths import ROOT
 
 SMALL = ["experiment=quickstart", "data.batch_size=3", "model.n_layers=1"]
@@ -39,6 +39,11 @@ def test_a_training_step_reports_time_memory_and_size():
     assert report["experiment"] == "quickstart"
     with pytest.raises(ConfigError, match=r"benchmark\.steps=0"):
         training_step(compose("benchmark", SMALL), warmup=0, steps=0)
+
+
+def test_pairs_are_counted_before_any_is_timed():
+    with pytest.raises(ConfigError, match=r"^benchmark\.repeats=0: must be at least 1$"):
+        projections(compose("benchmark", SMALL), repeats=0)
 
 
 @pytest.mark.parametrize("what", ["step", "linear"])

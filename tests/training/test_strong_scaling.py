@@ -67,7 +67,13 @@ def test_a_measurement_leaves_its_rows(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "steps", "message"),
-    [([[1, 1]], 0, r"benchmark\.steps=0"), ([[9, 1]], 1, r"data\.batch_size=8: too few examples for 9 processes")],
+    [
+        ([[1, 1]], 0, r"benchmark\.steps=0: must be at least 1"),
+        ([[9, 1]], 1, r"data\.batch_size=8: too few examples for 9 processes"),
+        ([], 1, r"benchmark\.settings=\[\]: must be pairs \[processes, threads\], one or more"),
+        ([[1, 1], [2]], 1, r"benchmark\.settings=\[\[1, 1\], \[2\]\]: must be pairs"),
+        ([[0, 1]], 1, r"benchmark\.settings=\[\[0, 1\]\]: must be pairs"),
+    ],
 )
 def test_mistakes_are_one_line(tmp_path, settings, steps, message):
     with pytest.raises(ConfigError, match=message):

@@ -20,6 +20,7 @@ from longrange.csv_files import keep_rows
 from longrange.errors import ConfigError
 from longrange.models.spec import TaskSpec
 from longrange.provenance import commit_of, device_name, hardware
+from longrange.training.benchmark import check_counts
 from longrange.training.build import TF32, build
 from longrange.training.peers import alone
 from longrange.training.peers.process import Worker, worker
@@ -68,8 +69,7 @@ def peers(
         ConfigError: no rounds; the experiment's model, precision or device has no peer; a checkout that is missing or
             none; an interpreter that lacks a package; a worker that died.
     """
-    if rounds < 1 or warmup < 0:
-        raise ConfigError(f"benchmark.rounds={rounds}, benchmark.warmup={warmup}: at least 1 and 0")
+    check_counts(rounds=rounds, warmup=warmup)
     device = _device(cfg)
     sized = _sized(cfg, cpu_batch) if device == "cpu" else cfg
     data = build(sized.data)

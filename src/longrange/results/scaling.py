@@ -24,6 +24,7 @@ from longrange.data.progress import progress_bar, tracked
 from longrange.layers import LSSL, SequenceLayer
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
+from longrange.training.benchmark import check_counts, check_rows
 from longrange.training.findings import findings
 from longrange.training.peak_memory import peak_memory_bytes, reset_peak
 from longrange.whole_files import write_picture, write_whole
@@ -57,7 +58,11 @@ def scaling(
         folder: where rows.csv and scaling.png are written.
     Returns:
         For each layer the exponents of time and memory in L and in N over each row; L log L is 1.11 from 1k to 64k.
+    Raises:
+        ConfigError: a row of fewer than two sizes, along which nothing grows.
     """
+    check_rows(2, lengths=lengths, states=states)
+    check_counts(length=length, d_state=d_state)
     shapes = dict.fromkeys([(L, d_state) for L in lengths] + [(length, N) for N in states])
     jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
     target = Path(folder)
@@ -114,7 +119,10 @@ def comparison(
         batch: B.
     Returns:
         seconds and extra_mib of each layer.
+    Raises:
+        ConfigError: no steps or sequences.
     """
+    check_counts(length=length, batch=batch)
     rows = _measured([(name, build, d_model, length, d_state, batch) for name, build in layers.items()])
     size = {"d_model": d_model, "d_state": d_state, "length": length, "batch": batch}
     return size | {row["layer"]: {key: row[key] for key in ("seconds", "extra_mib")} for row in rows}
@@ -165,7 +173,10 @@ def recurrence(
         folder: where rows.csv is written.
     Returns:
         For each layer, by length: how many times as fast stepping is.
+    Raises:
+        ConfigError: no lengths.
     """
+    check_rows(1, lengths=lengths)
     jobs = [(name, build, L) for name, build in layers.items() for L in lengths]
     rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build, L in tracked(jobs, "steps")]
     target = Path(folder)

@@ -1,6 +1,6 @@
 """Timings on random inputs of a task's shape: what one training step costs, and where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 from time import perf_counter
@@ -24,6 +24,33 @@ from longrange.training.peak_memory import peak_memory_bytes, reset_peak
 from longrange.training.task import LOSSES
 
 
+def check_counts(**counts: int) -> None:
+    """Refuse numbers of a benchmark, by their names, that leave nothing to measure; `warmup` alone may be 0.
+
+    Raises:
+        ConfigError: names the first.
+    """
+    for name, count in counts.items():
+        least = 0 if name == "warmup" else 1
+        if count < least:
+            raise ConfigError(f"benchmark.{name}={count}: must be at least {least}")
+
+
+def check_rows(least: int, **rows: Sequence[int]) -> None:
+    """Refuse rows of sizes, by their names, that are too short to measure along them, or hold what is no size.
+
+    Args:
+        least: different sizes that there must be.
+        rows: sizes.
+    Raises:
+        ConfigError: names the first.
+    """
+    for name, sizes in rows.items():
+        if len(set(sizes)) < least or min(sizes) < 1:
+            many = {1: "one size", 2: "two sizes"}[least]
+            raise ConfigError(f"benchmark.{name}={list(sizes)}: must be {many} or more, each at least 1")
+
+
 def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]:
     """Time whole training steps: forward, backward, optimizer.
 
@@ -36,8 +63,7 @@ def training_step(cfg: DictConfig, *, warmup: int, steps: int) -> dict[str, Any]
     Raises:
         ConfigError: no steps to time.
     """
-    if steps < 1 or warmup < 0:
-        raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
+    check_counts(steps=steps, warmup=warmup)
     step = Step(cfg)
     reset_peak(step.fabric.device)
     for _ in range(warmup):
@@ -120,7 +146,10 @@ def projections(cfg: DictConfig, *, repeats: int) -> dict[str, Any]:
         repeats: timed pairs, taken in turn.
     Returns:
         Median seconds of both, forward and backward, and their ratio.
+    Raises:
+        ConfigError: no pairs to time.
     """
+    check_counts(repeats=repeats)
     data = build(cfg.data)
     H = cfg.model.d_model
     x = torch.randn(data.batch_size, data.spec.max_length, H, requires_grad=True)

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from longrange.errors import ConfigError
-from longrange.training.benchmark import seconds_of, where_run
+from longrange.training.benchmark import check_counts, seconds_of, where_run
 from longrange.training.profile_clock import Lap, TimedWatch
 from longrange.training.profile_floor import Limits, Part, Work
 from longrange.training.profile_limits import bandwidth, matrix_rate
@@ -76,8 +75,7 @@ def profile(cfg: DictConfig, *, warmup: int, steps: int, loader: bool, folder: s
         ConfigError: no steps to time.
         DataError: the data cannot be had.
     """
-    if steps < 1 or warmup < 0:
-        raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
+    check_counts(steps=steps, warmup=warmup)
     step = ProfiledStep(cfg, loader=loader)
     limits = measured_limits(step)
     for _ in range(warmup):

@@ -23,7 +23,7 @@ from longrange.data.batch import Batch
 from longrange.data.progress import tracked
 from longrange.errors import ConfigError
 from longrange.provenance import PLACE
-from longrange.training.benchmark import Step, seconds_of, where_run
+from longrange.training.benchmark import Step, check_counts, seconds_of, where_run
 from longrange.training.findings import findings
 from longrange.training.noise import quiet
 from longrange.training.step_estimate import Link, OneDevice, step_on
@@ -55,10 +55,10 @@ def strong_scaling(
     Returns:
         The rows of both.
     Raises:
-        ConfigError: no steps to time, fewer examples or GPUs than processes, or a process was killed.
+        ConfigError: no steps or settings to time, fewer examples or GPUs than processes, or a process was killed.
     """
-    if steps < 1 or warmup < 0:
-        raise ConfigError(f"benchmark.steps={steps}, benchmark.warmup={warmup}: at least 1 and 0")
+    check_counts(steps=steps, warmup=warmup)
+    _check_settings(settings)
     _check(cfg, max(processes for processes, _ in settings))
     with findings(Path(folder), cfg) as kept:
         rows = [
@@ -73,6 +73,12 @@ def strong_scaling(
     keep_rows(Path(folder) / "rows.csv", rows, (*_PLACE, "processes", "threads"))
     keep_rows(Path(folder) / "estimate.csv", estimated, (*_PLACE, "devices"))
     return {"rows": rows, "estimate": estimated}
+
+
+def _check_settings(settings: Sequence[tuple[int, int]]) -> None:
+    pairs = [list(setting) for setting in settings]
+    if not pairs or any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
+        raise ConfigError(f"benchmark.settings={pairs}: must be pairs [processes, threads], one or more")
 
 
 def _check(cfg: DictConfig, processes: int) -> None:
