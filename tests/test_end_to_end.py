@@ -57,9 +57,9 @@ def test_evaluation_on_another_group(run, tmp_path):
     assert (tmp_path / "listops_short").is_dir()
 
 
-def test_evaluation_refuses_another_model(run):
+def test_evaluation_refuses_a_task_of_another_model(run):
     with pytest.raises(CheckpointError, match=r"another model \(S5, n_layers=1, d_model=8, on ListOps\)"):
-        evaluated(run, "model.d_model=6")
+        evaluated(run, "data=smnist")
 
 
 def test_evaluation_refuses_an_experiment(run):

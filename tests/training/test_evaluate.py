@@ -1,5 +1,6 @@
 """Evaluation at another sample rate, and of keys that a run has or has not."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,31 @@ def test_all_of_a_split_is_measured_whatever_the_run_left_out(run, tmp_path):
 def test_its_own_keys_are_checked(run, override, told):
     with pytest.raises(ConfigError, match=told):
         evaluated(run, override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=3", "optimizer.lr=5", "epochs=99", "model.d_model=6", "+logger=wandb", "graphs=true", "scheduler=constant"],
+)
+def test_what_the_checkpoint_decides_cannot_be_changed(override):
+    told = (
+        rf"^{re.escape(override.lstrip('+'))}: the checkpoint decides .* can change data, trainer, paths, backend and"
+    )
+    cfg = OmegaConf.create({"checkpoint": "none.ckpt", "rate": None, "packages": [], "overrides": [override]})
+    with pytest.raises(ConfigError, match=told):
+        evaluate(cfg)
+
+
+@pytest.mark.parametrize("override", ["~logger", "~data.cache_dir"])
+def test_nothing_is_taken_away_from_a_run(override):
+    cfg = OmegaConf.create({"checkpoint": "none.ckpt", "rate": None, "packages": [], "overrides": [override]})
+    with pytest.raises(ConfigError, match=rf"^{override}: an evaluation takes nothing away"):
+        evaluate(cfg)
+
+
+def test_what_an_evaluation_can_change(run):
+    kept = evaluated(run, "backend=reference", "trainer=cpu", "paths.outputs=elsewhere", "launcher=local")
+    assert kept["16000 Hz, rate 1"]["test"] == pytest.approx(run.metrics["test"], rel=1e-5)
 
 
 def test_the_command_line_takes_the_keys_of_the_checkpoint(run):

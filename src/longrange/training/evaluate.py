@@ -17,6 +17,8 @@ from longrange.training.train import by_split
 from longrange.training.values import check_values, leaves
 
 Metrics = dict[str, dict[str, float]]
+_OWN = ("checkpoint", "rate", "packages", "targets", "launcher", "hydra")  # of the evaluation, not of the run
+_CHANGEABLE = ("data", "trainer", "paths", "backend")  # of the run, with all that is in them
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
@@ -34,7 +36,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Metrics]:
     Raises:
         CheckpointError: the file is missing, damaged, not a checkpoint, does not fit the model, or calls what is not
             trusted.
-        ConfigError: an override that cannot apply to a checkpoint, or a rate that is not above 0.
+        ConfigError: an override of what the checkpoint decides, a key that its run did not have, or a rate that is not
+            above 0.
     """
     path = Path(cfg.checkpoint)
     _check_own(cfg)
@@ -62,6 +65,22 @@ def _check_own(cfg: DictConfig) -> None:
         raise ConfigError(f"rate={cfg.rate}: a factor on the time step, a number above 0")
     if not isinstance(cfg.packages, ListConfig):
         raise ConfigError(f"packages={cfg.packages}: a list, such as packages=[{cfg.packages}]")
+    for override in cfg.overrides:
+        _check_changeable(override)
+
+
+def _check_changeable(override: str) -> None:
+    """Refuse what would have no effect: how the model was trained is in its weights."""
+    group = re.split(r"[.=@]", override.lstrip("+~"))[0]
+    if group == "experiment":
+        raise ConfigError("experiment=...: a checkpoint brings its own; name single groups or keys, such as data=...")
+    if override.startswith("~"):
+        raise ConfigError(f"{override}: an evaluation takes nothing away from the run of its checkpoint; leave it out")
+    if group not in (*_OWN, *_CHANGEABLE):
+        raise ConfigError(
+            f"{override.lstrip('+')}: the checkpoint decides this; an evaluation can change {', '.join(_CHANGEABLE)} "
+            f"and the keys in them, and has {', '.join(_OWN[:3])} of its own"
+        )
 
 
 def _where_data_is(run: DictConfig, cfg: DictConfig) -> DictConfig:
@@ -110,15 +129,12 @@ def with_overrides(run: DictConfig, cfg: DictConfig) -> DictConfig:
         run: the configuration in the checkpoint.
         cfg: of the evaluation; `overrides` names the keys and groups to take from it.
     Raises:
-        ConfigError: `experiment=...`, which the checkpoint decides, or a key that the run did not have; `+key=...` adds
-            one nevertheless.
+        ConfigError: a key that the run did not have; `+key=...` adds one nevertheless.
     """
     added = {override[1:].partition("=")[0] for override in cfg.overrides if re.match(r"\+[^+]", override)}
     keys = [override.lstrip("+").partition("=")[0] for override in cfg.overrides]
-    if "experiment" in keys:
-        raise ConfigError("experiment=...: a checkpoint brings its own; name single groups or keys, such as data=...")
     for key in sorted(keys, key=lambda key: key.count(".")):  # whole groups first, then values in them
-        if key not in ("checkpoint", "rate", "packages"):
+        if key.partition(".")[0] not in _OWN:
             _check_known(run, key, added)
             OmegaConf.update(run, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     return run
