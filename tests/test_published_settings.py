@@ -171,3 +171,12 @@ def test_one_training_step_of_a_small_model(experiment):
     assert isinstance(schedule, LRScheduler)
     assert loss.isfinite()
     assert all(p.grad is not None and torch.isfinite(p).all() for p in task.model.parameters())
+
+
+@pytest.mark.parametrize("experiment", CELLS)
+def test_what_no_author_changes_stays_as_it_is(experiment):
+    """Zero-order hold where the layer has a choice, Adam's own moments, and gradients that are not clipped."""
+    cfg = composed(experiment)
+    assert cfg.model.layer.get("discretization", "zoh") == "zoh"
+    assert (list(cfg.optimizer.algorithm.betas), cfg.optimizer.algorithm.eps) == ([0.9, 0.999], 1e-8)
+    assert cfg.trainer.gradient_clip_val is None

@@ -118,3 +118,10 @@ def test_a_layer_that_does_not_know_its_length_says_so():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         S4(4, **options)
+
+
+def test_poles_begin_where_the_measure_has_them():
+    """At a real part of -1/2; those of the Fourier system, which has none, at the bound of the S4 code, 1e-4."""
+    for measure, decay in {"legs": 0.5, "fourier": 1e-4}.items():
+        real = S4(4, 8, measure=measure).poles().real
+        torch.testing.assert_close(real, torch.full_like(real, -decay))

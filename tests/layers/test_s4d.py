@@ -59,3 +59,12 @@ def test_dss_without_a_length_says_so():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         S4D(4, **options)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_C_begins_as_a_complex_standard_normal(bidirectional):
+    """Of variance 1, real and imaginary part together, as in the S4 code."""
+    torch.manual_seed(0)
+    C = S4D(256, 64, channels=2, bidirectional=bidirectional).C
+    assert C.square().sum(-1).mean().item() == pytest.approx(1.0, rel=0.05)
+    assert C[..., 0].var().item() == pytest.approx(C[..., 1].var().item(), rel=0.05)

@@ -158,3 +158,10 @@ def test_initial_values_have_the_published_shapes_and_ranges():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         S5(4, **options)
+
+
+@pytest.mark.parametrize("C_init", ["trunc_standard_normal", "lecun_normal", "complex_normal"])
+def test_both_directions_begin_with_a_C_of_their_own(C_init):
+    forwards, backwards = S5(8, 16, 2, bidirectional=True, C_init=C_init).C.chunk(2, dim=1)
+    assert forwards.shape == backwards.shape == (8, 8, 2)
+    assert not torch.isclose(forwards, backwards).any()

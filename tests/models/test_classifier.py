@@ -36,7 +36,11 @@ def inputs_of(spec, batch, length):
 
 @pytest.mark.parametrize("spec", [TOKENS, CONTINUOUS], ids=["tokens", "continuous"])
 @pytest.mark.parametrize("pooling", ["mean", "last"])
-@pytest.mark.parametrize("block", [{}, {"norm": "layer", "prenorm": False}], ids=["batch-pre", "layer-post"])
+@pytest.mark.parametrize(
+    "block",
+    [{}, {"prenorm": False}, {"norm": "layer", "prenorm": False}],
+    ids=["batch-pre", "batch-post", "layer-post"],
+)
 @pytest.mark.parametrize("training", [True, False])
 def test_padding_changes_no_output_statistic_or_gradient(spec, pooling, block, training):
     lengths = torch.tensor([20, 11, 1])
@@ -129,3 +133,11 @@ def test_lengths_of_other_sequences_are_refused(training):
     model = build().train(training)
     with pytest.raises(ValueError, match=r"lengths of shape \(1,\): must be \(3,\), one for each sequence"):
         model(inputs_of(TOKENS, 3, 20), torch.tensor([10]))
+
+
+def test_a_table_begins_as_the_dense_layer_it_is():
+    """On one-hot vectors, LeCun-normal with as many inputs as rows; the embedding of the S4 code is standard normal."""
+    torch.manual_seed(0)
+    variances = {kind: Encoder(TOKENS, 512, tokens=kind, width=50).map.table.var() for kind in ("onehot", "embedding")}
+    assert variances["onehot"].item() == pytest.approx(1 / 50, rel=0.05)
+    assert variances["embedding"].item() == pytest.approx(1.0, rel=0.05)

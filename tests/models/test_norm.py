@@ -102,3 +102,12 @@ def test_a_norm_that_says_it_clears_the_padding_does_so(kind, training):
 def test_a_single_step_has_no_variance_and_is_its_bias(backend):
     with running(backend):
         assert torch.equal(MaskedBatchNorm(3, 0.1)(torch.randn(1, 1, 3)), torch.zeros(1, 1, 3))
+
+
+def test_without_lengths_every_step_counts():
+    torch.manual_seed(0)
+    norm, x = MaskedBatchNorm(5, momentum=0.3), torch.randn(3, 9, 5)
+    plain, expected = twin(x, [9, 9, 9], norm)
+    torch.testing.assert_close(norm(x).flatten(0, 1), expected)
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+    torch.testing.assert_close(norm.running_var, plain.running_var)

@@ -105,3 +105,9 @@ def test_mistakes_are_one_line(tmp_path, mistake, message):
     with pytest.raises(ConfigError, match=message) as caught:
         precision(toy_config(tmp_path), **{**SETTINGS, **mistake}, folder=str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_an_outcome_is_mean_and_deviation_over_the_seeds_and_the_median_step():
+    runs = [FirstSteps([], step_s, 4, "cpu") for step_s in (0.1, 0.9, 0.2)]
+    found = module._outcome(runs, np.array([[9.0, 1.0], [9.0, 2.0], [9.0, 3.0]]))
+    assert found == {"final_loss": 2.0, "final_spread": 1.0, "final_losses": [1.0, 2.0, 3.0], "step_s": 0.2}

@@ -151,3 +151,10 @@ def test_the_script_prints_the_row_or_one_line(tmp_path):
     bad = subprocess.run([*script, tmp_path / "no.json", tmp_path / "t.csv"], capture_output=True, text=True)
     assert bad.returncode == 2
     assert len(bad.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("limited", ["limit_train_batches", "limit_val_batches", "limit_test_batches"])
+def test_a_run_on_a_part_of_the_data_is_no_result(tmp_path, limited):
+    config = RECORD["config"] | {"trainer": RECORD["config"]["trainer"] | {limited: 2}}
+    with pytest.raises(DataError, match=rf"trainer\.{limited} left out a part of the data"):
+        row_of(written(tmp_path, config=config))

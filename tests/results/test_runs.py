@@ -99,3 +99,10 @@ def test_a_damaged_table_is_refused(tmp_path, content):
 @pytest.mark.parametrize("table", sorted((ROOT / "results").glob("*runs.csv")), ids=lambda path: path.name)
 def test_committed_rows_can_be_read(table):
     assert read_runs([table])
+
+
+@pytest.mark.parametrize(("said", "dirty"), [(False, False), (True, True), (None, True)])
+def test_code_that_nobody_could_tell_apart_counts_as_changed(tmp_path, said, dirty):
+    record(tmp_path / "run", dirty=said)
+    (run,) = read_runs([], tmp_path)
+    assert run.dirty is dirty

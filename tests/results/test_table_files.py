@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -104,3 +105,28 @@ def test_the_same_runs_give_the_same_files(tmp_path, found, shown):
 
 def test_an_empty_table_can_be_drawn(tmp_path):
     assert plot_table(tmp_path / "t.png", small_table(), cells(small_table(), [])).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("metric", "better"), [("accuracy", False), ("rmse", True)])
+def test_a_smaller_error_is_a_better_one(metric, better):
+    table = replace(small_table(), metric=metric, failure=None)
+    lower = 0.61 if metric == "accuracy" else 61.0  # printed: 62.0
+    shown = layout(table, cells(table, [made_up_run(metric=metric, test=lower)]))
+    (line,) = [line for line in shown.own if line.what == "difference"]
+    assert (line.texts[0].value[:3], line.texts[0].better) == ("-1.", better)
+
+
+def test_differences_are_ours_minus_published_those_of_averages_too():
+    found = cells(small_table(), [made_up_run(), made_up_run(experiment="text/s5", test=0.81)])
+    assert lines_of(layout(small_table(), found), "S5")["difference"] == ["-1.00", "-9.00", "-5.00"]
+
+
+def test_csv_holds_deviation_and_difference(tmp_path, found, shown):
+    write_tables(tmp_path, small_table(), found, shown, "the command")
+    (cell,) = [row for row in csv.DictReader((tmp_path / "table.csv").open()) if row["n"] == "2"]
+    assert (cell["std"], cell["difference"], cell["published"], cell["published_std"]) == (
+        "2.8284",
+        "0.0",
+        "62.0",
+        "0.2",
+    )

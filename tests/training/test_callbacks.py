@@ -127,3 +127,15 @@ def test_throughput_of_a_process_that_did_not_train():
     assert speed.samples_per_s == 0.0
     speed.load_state_dict({"samples_per_s": 12.0})
     assert speed.samples_per_s == 12.0
+
+
+def test_throughput_counts_a_batch_in_parts_once(monkeypatch):
+    """Two optimiser steps of 6 examples, in three parts each, each part in 1 s; the first part may wait for kernels."""
+    times = iter(map(float, range(7)))
+    monkeypatch.setattr(callbacks, "perf_counter", lambda: next(times))
+    speed, trainer = Throughput(), SimpleNamespace(accumulate_grad_batches=3)
+    module = SimpleNamespace(part=Part(0, 3, 6))
+    speed.on_train_epoch_start(trainer, None)
+    for batch_idx in range(6):
+        speed.on_train_batch_end(trainer, module, None, None, batch_idx)
+    assert (speed.samples, speed.samples_per_s) == (12, 2.0)

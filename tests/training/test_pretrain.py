@@ -306,3 +306,29 @@ def test_a_diverging_stage_stops(tmp_path):
 def test_every_task_has_a_ratio(task):
     cfg = compose("train", [f"data={task}", "pretrain=masked"])
     assert cfg.pretrain.objective.ratio == cfg.pretrain.published[task]
+
+
+def test_every_epoch_of_the_stage_is_asked_the_same(tmp_path):
+    """At a rate of zero nothing is learnt, and the loss on the hidden steps stays what it is."""
+    still = ["optimizer.lr=0", "optimizer.ssm_lr=0", "model.block.norm=layer"]
+    train(toy_config(tmp_path, *MASKED, *still, "epochs=1"))
+    with (tmp_path / "pretrain" / "metrics.csv").open(newline="") as file:
+        losses = [float(row["pretrain/val/loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([losses[0]] * EPOCHS)
+
+
+def test_the_training_begins_with_the_best_epoch_of_the_stage(tmp_path, monkeypatch):
+    """Which is made to be the first one."""
+
+    def worse_and_worse(self, batch, batch_idx):
+        self.log_mean("val/loss", torch.tensor(float(self.current_epoch)), 1)
+
+    monkeypatch.setattr(PretrainingTask, "validation_step", worse_and_worse)
+    with pytest.raises(InterruptedAtError):
+        train(toy_config(tmp_path, *MASKED, "epochs=1"), Snapshot())
+    best, last = (
+        torch.load(tmp_path / "pretrain" / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("best", "last")
+    )
+    assert torch.equal(Snapshot.weights["blocks.0.layer.B"], best["model.blocks.0.layer.B"])
+    assert not torch.equal(best["model.blocks.0.layer.B"], last["model.blocks.0.layer.B"])

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,9 +16,9 @@ from longrange import kernels
 from longrange.cli import compose
 from longrange.errors import ConfigError
 from longrange.training import profile_report
-from longrange.training.profile import profile
+from longrange.training.profile import measured_times, profile, table
 from longrange.training.profile_clock import TimedWatch
-from longrange.training.profile_floor import Ledger, Limits, Memory
+from longrange.training.profile_floor import Ledger, Limits, Memory, Work
 from longrange.training.profile_limits import bandwidth, matrix_rate
 from longrange.training.profile_step import ProfiledStep
 from longrange.training.profile_watch import REST, role, watched
@@ -246,3 +248,32 @@ def test_the_script_profiles_with_the_tasks_own_loader(tmp_path):
 def test_a_profile_of_another_device_has_a_file_of_its_own(other, name):
     summary = {"experiment": "listops/s5", "task": "text", "model": "s4", "precision": "32-true", "device": "cpu"}
     assert profile_report._name(summary | other) == name
+
+
+def test_the_middle_half_of_the_watched_steps_counts(monkeypatch):
+    """Of steps of 9, 1, 2 and 4 s those of 2 and 4."""
+    seconds = iter([9.0, 1.0, 2.0, 4.0])
+    watch = SimpleNamespace(seconds=lambda: Counter({(REST, "forward"): next(seconds)}))
+    monkeypatch.setattr("longrange.training.profile.TimedWatch", lambda device: watch)
+    step = SimpleNamespace(fabric=SimpleNamespace(device=torch.device("cpu")), run=lambda watch: None)
+    assert measured_times(step, 4)[0] == {(REST, "forward"): 3.0}
+
+
+def test_a_row_holds_gap_and_share_and_what_bounds_the_part():
+    times = Counter({("a", "forward"): 1.0, ("a", "backward"): 3.0, ("b", "forward"): 2.0, ("c", "forward"): 2.0})
+    matrix = Work(operations=2 * 10**9, bytes=2**20, seconds=0.5, matrix_seconds=0.5, memory_seconds=0.1)
+    memory = Work(operations=0, bytes=3 * 2**20, seconds=1.0, matrix_seconds=0.0, memory_seconds=1.0)
+    work = {("a", "forward"): matrix, ("a", "backward"): matrix, ("b", "forward"): memory}
+    a, c, b = table(times, work)
+    assert (a.part, a.share, a.gap_s, a.reached, a.bound, a.gflop, a.mib) == ("a", 0.5, 3.0, 0.25, "matrix", 4.0, 2.0)
+    assert (b.part, b.share, b.gap_s, b.reached, b.bound, b.gflop, b.mib) == ("b", 0.25, 1.0, 0.5, "memory", 0.0, 3.0)
+    assert (c.part, c.gap_s, c.reached, c.bound) == ("c", 2.0, 0.0, "")
+
+
+def test_a_rate_counts_products_with_their_sums_and_bytes_read_and_written(monkeypatch):
+    seconds = iter([0.5, 0.25, 0.1, 10.0, 10.0, 0.1])
+    monkeypatch.setattr("longrange.training.profile_limits._least", lambda function, device: next(seconds))
+    cpu = torch.device("cpu")
+    assert matrix_rate(torch.float32, cpu, [(3, 5, 7)]) == 2 * 3 * 5 * 7 / 0.25
+    assert bandwidth(cpu, 400) == pytest.approx(2 * 400 / 0.1)  # of the copy
+    assert bandwidth(cpu, 400) == pytest.approx(3 * 400 / 0.1)  # of the triad

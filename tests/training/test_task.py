@@ -8,6 +8,7 @@ from torch import nn
 
 from longrange.data.batch import Batch
 from longrange.data.module import SequenceDataModule
+from longrange.models.dropout import Dropout
 from longrange.models.head import RegressionHead
 from longrange.models.spec import TaskSpec
 from longrange.training.callbacks import History
@@ -68,7 +69,7 @@ def new_trainer(*callbacks, **options):
     return pl.Trainer(accelerator="cpu", logger=False, callbacks=list(callbacks), **quiet, **options)
 
 
-@pytest.mark.parametrize("rate", [1.0, 2.0])
+@pytest.mark.parametrize("rate", [1.0, 3.0])
 def test_rmse_is_of_all_examples_together(rate):
     task = new_task()
     task.rate = rate
@@ -111,3 +112,31 @@ def test_random_numbers_of_a_step_depend_on_seed_epoch_and_batch(monkeypatch):
 
     assert draw(0, 0) == draw(0, 0)
     assert len({draw(0, 0), draw(0, 1), draw(1, 0)}) == 3
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_random_numbers_differ_from_epoch_to_epoch(monkeypatch, parts):
+    """Whether they are torch's own, or those of a batch that is computed in parts."""
+    task = new_task()
+    task.model.drop = Dropout(0.5)
+    monkeypatch.setattr(task, "log", lambda *_, **__: None)  # there is no loop to log for
+    task.trainer = new_trainer(accumulate_grad_batches=parts)
+    task.trainer.datamodule = Regression(batch_size=4)
+    task.trainer.datamodule.trainer = task.trainer
+
+    def draw(epoch):
+        task.trainer.fit_loop.epoch_progress.current.completed = epoch
+        task.on_train_batch_start(None, 0)
+        return task.model.drop.draws.generator.initial_seed() if parts > 1 else torch.initial_seed()
+
+    assert draw(1) == draw(1)
+    assert len({draw(0), draw(1), draw(2)}) == 3
+
+
+@pytest.mark.parametrize("rate", [1.0, 3.0])
+def test_validation_runs_at_the_rate_of_the_evaluation(rate):
+    task = new_task()
+    task.rate = rate
+    (metrics,) = new_trainer(enable_checkpointing=False).validate(task, Regression(batch_size=4), verbose=False)
+    squares = ((2 * rate - 3) * torch.arange(SIZE, dtype=torch.float32)).square()
+    assert metrics == pytest.approx({"val/loss": squares.mean().item(), "val/rmse": squares.mean().sqrt().item()})

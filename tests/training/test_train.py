@@ -2,9 +2,11 @@
 
 import csv
 import logging
+import math
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from toy_task import SIZES, InterruptedAtError, ToySplit, toy_config
 
 from longrange.errors import CheckpointError, ConfigError, DivergedError
@@ -94,12 +96,12 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, batch, scheduler):
 
 
 def test_plateau_reduces_the_rate_in_time(tmp_path):
-    """Nothing is learnt at a rate of zero, so the first epoch stays the best and each later one reduces."""
-    zero = ["optimizer.rules.global.lr=1e-12", "optimizer.rules.ssm.lr=1e-12", "epochs=4"]
+    """Next to nothing is learnt at this rate, so the first epoch stays the best and each later one reduces."""
+    zero = ["optimizer.rules.global.lr=1e-6", "optimizer.rules.ssm.lr=1e-6", "epochs=4"]
     cfg = toy_config(tmp_path, "scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", *zero)
     cfg.model.block.norm = "layer"  # a batch norm's statistics would go on learning
     rates = [row["lr"] for row in train(cfg).history]
-    assert rates == pytest.approx([1e-12, 1e-12, 0.5e-12, 0.25e-12])
+    assert rates == pytest.approx([1e-6, 1e-6, 0.5e-6, 0.25e-6], abs=0)
 
 
 def test_continuing_another_run_keeps_its_best_epoch(tmp_path, straight):
@@ -190,3 +192,37 @@ def test_impossible_values_are_one_line(tmp_path, override, message):
     with pytest.raises(ConfigError, match=message) as error:
         train(toy_config(tmp_path, override))
     assert "\n" not in str(error.value)
+
+
+class Forget(Callback):
+    """Takes the head away before the validation of every epoch but the first."""
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.current_epoch > 0:
+            for parameter in pl_module.model.head.parameters():
+                parameter.data.zero_()
+
+
+def test_the_test_split_is_read_with_the_weights_of_the_best_epoch(tmp_path):
+    first = train(toy_config(tmp_path / "first", "scheduler=constant", "epochs=1"))
+    whole = train(toy_config(tmp_path / "whole", "scheduler=constant", "epochs=3"), Forget())
+    assert whole.best_epoch == 0
+    assert whole.metrics == first.metrics
+
+
+def test_the_schedule_is_as_long_as_the_training(straight):
+    """The global rate at the first step of four epochs of 8 steps: one of warmup, then half a cosine over three."""
+    lr = last_checkpoint(straight.run_dir)["config"]["optimizer"]["lr"]
+    shares = [1 / 8, *(0.5 * (1 + math.cos(math.pi * epoch / 3)) for epoch in range(3))]
+    assert [row["lr"] for row in straight.history] == pytest.approx([lr * share for share in shares])
+
+
+def test_gradients_are_clipped_under_bfloat16_too(tmp_path):
+    """To nothing: the weights stay what they are, but for the decay that is turned off."""
+    plain = ["epochs=1", "optimizer.weight_decay=0", "trainer.precision=bf16-mixed", "optimizer.lr=0.01"]
+    norms = {}
+    for value in (1e-12, 1.0):
+        outcome = train(toy_config(tmp_path / str(value), *plain, f"trainer.gradient_clip_val={value}"))
+        norms[value] = last_checkpoint(outcome.run_dir)["optimizer_states"][0]["state"][0]["exp_avg"].norm()
+    assert norms[1e-12] < 1e-11
+    assert norms[1.0] > 1e-6

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from longrange import training
 from longrange.cli import CONFIG_DIR, compose
 from longrange.tuning.plan import read_plan
 from longrange.tuning.study import REASON, history, open_study
@@ -116,3 +118,24 @@ def test_a_search_of_two_workers_that_is_killed_goes_on(arguments, tmp_path, mon
         assert trial.params.items() <= again.params.items()
     logs = [log.read_text() for log in (tmp_path / "outputs").rglob("trial.log")]
     assert sum("last.ckpt: going on after epoch" in log for log in logs) >= 1
+
+
+def test_the_best_point_is_that_of_the_best_validation_score(search_of, tmp_path, monkeypatch):
+    """Made-up scores: of two points the second one is better in validation, the first one in the test."""
+    cfg, study = search_of(GOOD, GOOD | {"optimizer.lr": 0.02})
+    cfg.search.pruner, train = {"_target_": "optuna.pruners.NopPruner"}, training.train
+
+    def scored(cfg, *watchers):
+        accuracy = {0.01: 0.25, 0.02: 0.5}[cfg.optimizer.lr]
+        return replace(
+            train(cfg, *watchers), metrics={"val": {"accuracy": accuracy}, "test": {"accuracy": 1 - accuracy}}
+        )
+
+    monkeypatch.setattr(training, "train", scored)
+    assert tune(cfg) == 0
+    assert study.best_value == 0.5
+    folder = tmp_path / "search"
+    assert (
+        compose("train", [f"hydra.searchpath=[file://{folder}]", "experiment=best_quickstart"], folder).optimizer.lr
+        == 0.02
+    )

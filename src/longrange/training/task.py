@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -123,6 +125,21 @@ class TrainableModule(pl.LightningModule):
         frequency = self._horizon().steps_per_epoch if plateau else 1
         plan = {"scheduler": scheduler, "interval": "step", "frequency": frequency, "monitor": f"val/{self.metric}"}
         return {"optimizer": optimizer, "lr_scheduler": plan}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Clip as the trainer says, under bfloat16 too.
+
+        Lightning refuses to do so with fused optimizers under any autocast: they may undo a scaling of the loss by
+        themselves. bfloat16 has none.
+        """
+        precision = self.trainer.precision_plugin
+        if gradient_clip_val and isinstance(precision, MixedPrecision) and precision.scaler is None:
+            algorithm = gradient_clip_algorithm or GradClipAlgorithmType.NORM
+            super(MixedPrecision, precision).clip_gradients(optimizer, gradient_clip_val, algorithm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what rebuilds the model and its data, and the epoch so far."""
