@@ -18,6 +18,7 @@ LEVELS = [
     "secrecy",
     "whole_files",
     "csv_files",
+    "terminal",
     "ssm",
     "kernels",
     "layers",

@@ -1,5 +1,6 @@
 """Every parameter in exactly one group, and in the right one."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -178,8 +179,19 @@ def test_table_counts_tensors_and_parameters():
     console = Console(width=200, record=True)
     parameters = named("blocks.0.layer.B", "blocks.1.layer.B", "head.bias")
     console.print(groups_table(parameter_groups(parameters, [Rule("all", ["*"], 0.004, 0.07)])))
-    rows = [line.replace("│", " ").split() for line in console.export_text().splitlines() if "│" in line]
+    rows = [line.split() for line in console.export_text().partition("─\n")[2].splitlines()]
     assert rows == [["all", "0.004", "0.07", "3", "18", "blocks.*.layer.B"], ["head.bias"]]
+
+
+@pytest.mark.parametrize("model", ["lssl", "s4", "s4d", "s5"])
+def test_the_table_of_a_model_breaks_no_name_in_80_characters(model):
+    cfg = compose("train", [f"experiment=listops/{'s4d_inv' if model == 's4d' else model}", "model.n_layers=1"])
+    groups = parameter_groups(instantiate(cfg.model, spec=SPEC).named_parameters(), rules_from(cfg.optimizer.rules))
+    console = Console(width=80, record=True)
+    console.print(groups_table(groups))
+    printed = console.export_text().split()
+    assert {re.sub(r"\.\d+\.", ".*.", group["params"][0][0]) for group in groups} <= {*printed}
+    assert not [word for word in printed if word.startswith("_")]
 
 
 @pytest.mark.parametrize(

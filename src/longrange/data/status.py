@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from longrange.data.fetch import Source, matches
 from longrange.data.module import SequenceDataModule
 from longrange.data.progress import readable
 from longrange.errors import LongrangeError
+from longrange.terminal import table_console
 
 
 def print_status(tasks: Mapping[str, SequenceDataModule | LongrangeError]) -> None:
@@ -27,7 +27,7 @@ def print_status(tasks: Mapping[str, SequenceDataModule | LongrangeError]) -> No
         table.add_column(heading, overflow="fold", no_wrap=heading in ("task", "present"))
     for name, task in tasks.items():
         table.add_row(*map(Text, _row(name, task)))
-    _print(table)
+    table_console().print(table)
 
 
 def print_failures(failures: Mapping[str, str], prepared: int) -> None:
@@ -42,13 +42,7 @@ def print_failures(failures: Mapping[str, str], prepared: int) -> None:
     table.add_column("why", overflow="fold")
     for name, why in failures.items():
         table.add_row(name, Text(why))
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    """On a terminal as wide as it is; in a file or a pipe wide enough for one line a row."""
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    table_console().print(table)
 
 
 def _row(name: str, task: SequenceDataModule | LongrangeError) -> tuple[str, ...]:

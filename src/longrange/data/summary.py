@@ -1,13 +1,13 @@
 """What a prepared task holds, as a table for people."""
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch.utils.data import Dataset
 
 from longrange.data.module import SequenceDataModule
 from longrange.models.spec import TaskSpec
+from longrange.terminal import table_console
 
 SPLITS = ("train", "val", "test")
 
@@ -28,7 +28,7 @@ def print_splits(data: SequenceDataModule, seconds: float) -> None:
     splits = {name: data.split(name) for name in SPLITS}
     for name, split in splits.items():
         table.add_row(name, *_facts(split, data.spec))
-    console = Console()
+    console = table_console()
     console.print(table)
     if path := getattr(splits["train"], "path", None):
         console.print(f"encoded in {path.parent}", soft_wrap=True, markup=False)

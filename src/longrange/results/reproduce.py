@@ -18,6 +18,7 @@ from longrange.results.runs import Run, read_runs
 from longrange.results.show import print_table
 from longrange.results.table import Table
 from longrange.results.table_files import write_tables
+from longrange.terminal import table_console
 
 COMMITTED = Path("results", "runs.csv")  # in the repository
 
@@ -118,8 +119,7 @@ def reproduce(cfg: DictConfig, repository: Path, experiments: Collection[str], e
     Returns:
         The exit code: 0, 1 where a training failed, 130 after an interrupt.
     """
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)  # in a file or a pipe one line a row
+    console = table_console()
     table, since = Reproduction(cfg, repository, experiments, environment), time()
     jobs, attempts = table.jobs(), []
     if cfg.run == "commands":

@@ -157,9 +157,10 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     Args:
         jobs: of one sweep.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from longrange.terminal import table_console
 
     shared = [given for given in (jobs[0].overrides if jobs else []) if all(given in job.overrides for job in jobs)]
     table = Table("job", "overrides", "state", "score", "seconds", "reason", title="Jobs", title_justify="left")
@@ -168,7 +169,7 @@ def print_jobs(jobs: Sequence[Job]) -> None:
         score = "" if job.score is None else f"{job.score:.4f}"
         seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
         table.add_row(str(job.number), Text(own), Text(job.state, COLOURS[job.state]), score, seconds, Text(job.reason))
-    console = Console()
+    console = table_console()
     if len(shared) > 0:
         console.print(f"all jobs: {' '.join(shared)}", highlight=False, soft_wrap=True, markup=False)
     console.print(table)

@@ -24,6 +24,7 @@ from longrange.results.errands import Errand, Errands
 from longrange.results.launch import duration
 from longrange.results.luggage import pack, unpack_measured, unpack_run
 from longrange.results.run_folder import run_folder
+from longrange.terminal import table_console
 from longrange.whole_files import write_whole
 
 REPORT = "visit.json"
@@ -170,8 +171,7 @@ def visit(cfg: DictConfig, repository: Path, environment: Mapping[str, str]) -> 
     Returns:
         The exit code, see `Visit.exit_code`.
     """
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)  # in a file or a pipe one line a row
+    console = table_console()
     there = Visit(cfg, repository, environment, console)
     there.run()
     there.show()

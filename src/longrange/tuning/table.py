@@ -2,11 +2,11 @@
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from longrange.terminal import table_console
 from longrange.tuning.plan import Plan
 from longrange.tuning.space import shown
 from longrange.tuning.study import REASON, SURPLUS, history, placed, replacements
@@ -39,8 +39,7 @@ def print_trials(study: Study, plan: Plan) -> None:
         seconds = "" if trial.duration is None else f"{trial.duration.total_seconds():.0f}"
         point = Text(shown(trial.params, "\n"))
         table.add_row(str(trial.number), point, value, Text(state, COLOURS[state]), seconds, Text(reason))
-    terminal = Console()
-    (terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))).print(table)
+    table_console().print(table)
 
 
 def counts(study: Study) -> str:
