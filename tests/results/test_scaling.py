@@ -8,7 +8,7 @@ import pytest
 from longrange.cli import compose
 from longrange.errors import ConfigError
 from longrange.layers import S4, S4D, S5
-from longrange.results.scaling import comparison, recurrence, scaling
+from longrange.results.scaling import _steps, comparison, recurrence, scaling
 
 CFG = compose("benchmark", [])
 
@@ -71,3 +71,11 @@ def test_scaling_wants_something_to_grow(tmp_path, changes, told):
 def test_comparison_wants_sequences():
     with pytest.raises(ConfigError, match=r"benchmark\.batch=0: must be at least 1"):
         comparison(CFG, layers={"one": S4}, d_model=4, d_state=4, length=32, batch=0)
+
+
+def test_a_step_and_a_recomputation_are_timed_one_by_one(monkeypatch):
+    """200 steps in 2 s, three whole sequences in 6 s."""
+    times = iter([0.0, 2.0, 10.0, 16.0])
+    monkeypatch.setattr("longrange.results.scaling.perf_counter", lambda: next(times))
+    row = _steps("s5", S5(4, 4), 32)
+    assert (row["steps_per_s"], row["recomputed_per_s"], row["ratio"]) == (100, 0.5, 200)

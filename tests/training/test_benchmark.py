@@ -54,3 +54,17 @@ def test_the_script_prints_one_json_line(what):
     report = json.loads(line)
     assert report["task"] == "listops_short"
     assert ("step_s" if what == "step" else "speedup") in report
+
+
+def test_the_speedup_of_a_projection_is_torchs_time_over_ours(monkeypatch):
+    times = iter([0.0, 0.0, 1.0, 3.0])  # a pair that does not count, then ours and torch's
+    monkeypatch.setattr("longrange.training.benchmark.seconds_of", lambda function, device: next(times))
+    report = projections(compose("benchmark", SMALL), repeats=1)
+    assert (report["linear_s"], report["torch_linear_s"], report["speedup"]) == (1.0, 3.0, 3.0)
+
+
+def test_the_median_step_counts(monkeypatch):
+    seconds = iter([1.0, 4.0, 2.0])
+    monkeypatch.setattr("longrange.training.benchmark.seconds_of", lambda function, device: next(seconds))
+    report = training_step(compose("benchmark", SMALL), warmup=0, steps=3)
+    assert (report["step_s"], report["samples_per_s"]) == (2.0, 1.5)

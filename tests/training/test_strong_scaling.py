@@ -9,8 +9,9 @@ from toy_task import toy_config
 from longrange.data.batch import Batch
 from longrange.errors import ConfigError
 from longrange.models.dropout import Part
+from longrange.provenance import PLACE
 from longrange.training.benchmark import part_of
-from longrange.training.strong_scaling import shared_step, small_sums, strong_scaling
+from longrange.training.strong_scaling import _compared, _estimated, shared_step, small_sums, strong_scaling
 
 ESTIMATE = {"batch_size": 32, "devices": [1, 64], "bandwidth_gb_per_s": 100, "latency_us": 20}
 
@@ -80,3 +81,19 @@ def test_mistakes_are_one_line(tmp_path, settings, steps, message):
         strong_scaling(
             toy_config(tmp_path), settings=settings, warmup=0, steps=steps, estimate=ESTIMATE, folder=str(tmp_path)
         )
+
+
+def test_shared_steps_are_compared_core_by_core():
+    alone = {"processes": 1, "threads": 2, "step_s": 3.0, "gradient_s": 0.0, "small_s": 0.0}
+    shared = {"processes": 2, "threads": 4, "step_s": 0.5, "gradient_s": 0.25, "small_s": 0.125}
+    assert _compared(alone, alone, 3)["communication_s"] == 0.0
+    found = _compared(shared, alone, 3)
+    assert (found["small_sums"], found["communication_s"]) == (3, 0.625)
+    assert (found["speedup"], found["efficiency"]) == (6.0, 0.75)
+
+
+def test_an_estimate_is_of_its_own_batch():
+    row = dict.fromkeys(PLACE) | {"experiment": "x", "precision": "32-true", "gradient_bytes": 4}
+    row |= {"batch_size": 8, "step_s": 0.5}
+    (one,) = _estimated(row, 2, batch_size=32, devices=[1], bandwidth_gb_per_s=100, latency_us=20)
+    assert (one["examples"], one["compute_s"], one["step_s"]) == (32, 2.0, 2.0)
