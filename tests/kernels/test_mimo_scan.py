@@ -58,9 +58,14 @@ def test_gradcheck(both):
     assert torch.autograd.gradcheck(lambda *arguments: mimo_scan(*arguments, bidirectional=both), inputs)
 
 
-@pytest.mark.parametrize(
-    ("p", "H", "dtype"), [(72, 1024, torch.float64), (12, 32, torch.float64), (8, 24, torch.float64), (8, 32, None)]
-)
+def test_a_system_for_which_products_are_faster_can_be_asked_for():
+    inputs, cotangent = random_problem(2, 40, 1024, 72, True)
+    assert not one_kernel_is_faster(inputs[0], inputs[-1])
+    fast, slow = (outputs_and_gradients(inputs, cotangent, True, f) for f in (mimo_scan, mimo_scan_reference))
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("p", "H", "dtype"), [(12, 32, torch.float64), (8, 24, torch.float64), (8, 32, None)])
 def test_other_sizes_and_precisions_take_the_plain_way(p, H, dtype):
     inputs, cotangent = random_problem(2, 40, H, p, True)
     u = inputs[-1] if dtype else inputs[-1].float()

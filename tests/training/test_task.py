@@ -69,13 +69,16 @@ def new_trainer(*callbacks, **options):
     return pl.Trainer(accelerator="cpu", logger=False, callbacks=list(callbacks), **quiet, **options)
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
 @pytest.mark.parametrize("rate", [1.0, 3.0])
-def test_rmse_is_of_all_examples_together(rate):
-    task = new_task()
+def test_rmse_is_of_all_examples_together_at_the_rate_of_the_evaluation(rate, split):
+    task, trainer = new_task(), new_trainer(enable_checkpointing=False)
     task.rate = rate
-    (metrics,) = new_trainer(enable_checkpointing=False).test(task, Regression(batch_size=4), verbose=False)
+    evaluate = trainer.validate if split == "val" else trainer.test
+    (metrics,) = evaluate(task, Regression(batch_size=4), verbose=False)
     squares = ((2 * rate - 3) * torch.arange(SIZE, dtype=torch.float32)).square()
-    assert metrics == pytest.approx({"test/loss": squares.mean().item(), "test/rmse": squares.mean().sqrt().item()})
+    mean = squares.mean()
+    assert metrics == pytest.approx({f"{split}/loss": mean.item(), f"{split}/rmse": mean.sqrt().item()})
 
 
 def test_a_regression_starts_at_the_mean_of_the_training_targets_and_is_compared_with_it():
@@ -131,12 +134,3 @@ def test_random_numbers_differ_from_epoch_to_epoch(monkeypatch, parts):
 
     assert draw(1) == draw(1)
     assert len({draw(0), draw(1), draw(2)}) == 3
-
-
-@pytest.mark.parametrize("rate", [1.0, 3.0])
-def test_validation_runs_at_the_rate_of_the_evaluation(rate):
-    task = new_task()
-    task.rate = rate
-    (metrics,) = new_trainer(enable_checkpointing=False).validate(task, Regression(batch_size=4), verbose=False)
-    squares = ((2 * rate - 3) * torch.arange(SIZE, dtype=torch.float32)).square()
-    assert metrics == pytest.approx({"val/loss": squares.mean().item(), "val/rmse": squares.mean().sqrt().item()})

@@ -51,7 +51,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _images(x: Tensor) -> Tensor:
     """(..., K) as images of one row and about 1,000 pixels, (n, K, 1, M): what one needs stays in the cache."""
     steps = x.numel() // x.shape[-1]
-    n = gcd(steps, 1 << (steps // 1024).bit_length() >> 1 or 1)
+    n = gcd(steps, 2 ** max((steps // 1024).bit_length() - 1, 0))
     return x.reshape(n, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
 
 
@@ -60,10 +60,11 @@ def _transposed(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _suits_transposed(weight: Tensor) -> bool:
-    """Whether the weight's gradient is faster with x for gradient and the gradient for x.
+    """Whether the transposed convolution, in which x and the output's gradient change places, is faster backward.
 
-    oneDNN reads what it takes for the gradient several times: better the wide side than one of under 64 channels, and
-    a side of under 256 than a wider one.
+    For the weight's gradient oneDNN reads one of the two several times: of a convolution the output's gradient, N wide,
+    of a transposed one x, K wide. Where one side has under 64 channels it had better be the wide one, else the narrow
+    one, and from 256 on all are alike.
     """
     N, K = weight.shape
     return N < K if min(N, K) < 64 else min(N, 256) > K

@@ -35,7 +35,7 @@ class FreedMemory:
     """
 
     def __init__(self) -> None:
-        self._needed = 0  # by the process, as the first step after a return shows, at most so far
+        self._needed = 0  # bytes: the most that the process held after a first step, or the first one after a return
         self._fresh = True
 
     def after_step(self) -> None:

@@ -20,16 +20,15 @@ _LARGEST = 1 << 17  # numbers in B_bar
 
 
 def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
-    """Whether `mimo_scan` is faster than two products around a scan, where u is and of what sizes the system has.
+    """Whether `mimo_scan` is faster than two products around a scan, for u's device and these sizes.
 
-    Of wide systems not under autocast, where a library multiplies in half precision, and on AMD's CPUs alone: on others
-    nobody has measured it, and there are libraries made for them.
+    Narrow systems always; wide ones on AMD's CPUs, where it was measured, and not under autocast, where a library
+    multiplies in half precision.
     """
     features, parts = u.shape[-1], 2 * A_bar.shape[-1]
     may_be_wide = is_amd() and not torch.is_autocast_enabled("cpu")
     fits = parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
-    suits = fits and not features % LANES and not parts % LANES
-    return suits and u.dtype == A_bar.dtype and backend.resolve(u.device) == "cpu"
+    return fits and _has_kernel(A_bar, u)
 
 
 def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
@@ -50,9 +49,15 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
     H, parts = len(D), A_bar.numel()
     fits = B_bar.shape == (parts, H) and C.shape == (H, (1 + bidirectional) * parts) and u.shape[2] == H
     check_fit(fits, A_bar=A_bar, B_bar=B_bar, C=C, D=D, u=u)
-    if one_kernel_is_faster(A_bar, u):
+    if _has_kernel(A_bar, u):
         return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional)
     return mimo_scan_reference(A_bar, B_bar, C, D, u, bidirectional)
+
+
+def _has_kernel(A_bar: Tensor, u: Tensor) -> bool:
+    """Whether there is one for u's device and types, and for rows that fill vector registers."""
+    whole = not u.shape[-1] % LANES and not A_bar.numel() % LANES
+    return whole and u.dtype == A_bar.dtype and backend.resolve(u.device) == "cpu"
 
 
 def mimo_scan_reference(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool) -> Tensor:

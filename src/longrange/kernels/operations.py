@@ -1,4 +1,4 @@
-"""Matrix products that kernels make themselves: who counts the operations of a step is told, as torch cannot tell."""
+"""Operations of the matrix products within our kernels, told to who counts those of a step: torch does not see them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,10 +1,10 @@
 """The linear recurrence on the CPU: one sequential pass in Numba, state innermost, forward and backward.
 
-A task is one sequence and one direction, backward both, and walks along time through whole rows of states, which is how
-they lie in memory; the state is cut among tasks only where there are fewer of these than threads. A row is handled in
-vector registers, its last states, fewer than a register holds, in walks of their own. A step reads the state before it
-from the output: nothing is stored twice. Only where inputs and outputs are bfloat16 is the state kept beside them, in
-the precision of A_bar.
+A task is one sequence and one direction, in the backward pass both directions. It walks along time through whole rows
+of states, which is how they lie in memory; the state is cut among tasks only where there are fewer of these than
+threads. A row is handled in vector registers, its last states, fewer than a register holds, in walks of their own. A
+step reads the state before it from the output: nothing is stored twice. Only where inputs and outputs are bfloat16 is
+the state kept beside them, in the precision of A_bar.
 """
 
 import numba

@@ -118,7 +118,7 @@ class SequenceLayer(nn.Module, ABC):
 
     @abstractmethod
     def _recurrence(self, rate: float) -> Recurrence:
-        """As `recurrence`, for a layer that is not bidirectional."""
+        """The layer discretised, with C of all its directions; `recurrence` refuses those of two."""
 
     @abstractmethod
     def time_steps(self, rate: float = 1.0) -> Tensor:

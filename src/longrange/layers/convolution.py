@@ -66,4 +66,4 @@ class ConvolutionLayer(SequenceLayer):
 
     @abstractmethod
     def _recurrence(self, rate: float) -> FeatureRecurrence:
-        """See `SequenceLayer._recurrence`; of a bidirectional layer, with C of both directions."""
+        """See `SequenceLayer._recurrence`."""

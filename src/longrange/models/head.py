@@ -18,8 +18,8 @@ def make_head(spec: TaskSpec, d_model: int) -> nn.Module:
 class RegressionHead(Dense):
     """A linear map to values around their mean over the training split, in units of their standard deviation there.
 
-    Mean and deviation are stored with the weights. Without them a network has to climb to a heart rate of 90 with steps
-    of one learning rate, and finds out that all patients have one before it tells them apart.
+    Mean and deviation are stored with the weights. Without them the bias needs many steps of the learning rate to
+    reach, say, a heart rate of 90, and nothing else is learnt until then.
     """
 
     mean: Tensor

@@ -32,7 +32,7 @@ def through(
 
 
 def _recomputed(block: nn.Module, x: Tensor, *arguments: Tensor | float | None) -> Tensor:
-    """The block, twice: the second time dropout draws the same numbers, and running statistics stay as they are."""
+    """The block, run again in the backward pass: the same numbers in dropout, running statistics left alone."""
     own = [module.draws.generator for module in block.modules() if isinstance(module, Dropout) and module.draws]
     states = [generator.get_state() for generator in own]
     passes = 0

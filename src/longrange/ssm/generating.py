@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fft import irfft
 
 
-@lru_cache(maxsize=64)  # lengths, mostly one: made on the CPU, for whose copy a GPU would be waited for in every step
+@lru_cache(maxsize=64)  # one entry a length: made on the CPU in float64, whose copy in each step would wait for a GPU
 def nodes(L: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
     """Points y_k of the imaginary axis, z_k = i y_k, at which the Cauchy sums are taken for a kernel of length L.
 
@@ -24,7 +24,7 @@ def nodes(L: int, dtype: torch.dtype, device: torch.device | None = None) -> Ten
         (ceil(L/2),) of `dtype`: 2 tan(pi k / L) for k below L/2, ascending from 0. The Nyquist node k = L/2 of an even
         L lies at infinity; `kernel_from_transform` knows its value.
     """
-    with torch.inference_mode(False):  # a training may come after an evaluation
+    with torch.inference_mode(False):  # inference tensors could not be used in a training later
         angles = math.pi / L * torch.arange((L + 1) // 2, dtype=torch.float64)
         return (2 * torch.tan(angles)).to(device=device, dtype=dtype)
 

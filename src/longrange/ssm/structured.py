@@ -41,7 +41,9 @@ def structured(values: Mapping[str, Tensor]) -> Tensor:
     """
     S = torch.diag(1 - values["middle"]) - torch.diag(values["lower"], -1) - torch.diag(values["upper"], 1)
     T = torch.eye(len(S), dtype=S.dtype, device=S.device) - _contraction(S)
-    middle = torch.diag(values["log_D"].exp() - 0.5) + torch.linalg.inv_ex(T).inverse  # waits for no GPU
+    middle = (
+        torch.diag(values["log_D"].exp() - 0.5) + torch.linalg.inv_ex(T).inverse
+    )  # waits for no GPU; one matrix, not a batch
     return values["log_P"].exp().unsqueeze(-1) * middle * values["log_Q"].exp()
 
 
