@@ -57,9 +57,11 @@ def test_what_a_layer_keeps_of_its_buffers_outlives_the_recording():
         return lambda inputs: scores
 
     Replayed(model, record)(inputs, None, 1.0)
-    kept = [block.layer._fixed._systems[1.0] for block in model.blocks]
+    kept = [block.layer._fixed._systems[1.0, 0.5] for block in model.blocks]
     model.eval()(inputs)
-    assert all(block.layer._fixed._systems[1.0] is system for block, system in zip(model.blocks, kept, strict=True))
+    assert all(
+        block.layer._fixed._systems[1.0, 0.5] is system for block, system in zip(model.blocks, kept, strict=True)
+    )
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -27,6 +27,18 @@ def keep_freed_memory() -> bool:
     return min(taken) == 1
 
 
+def return_freed_memory() -> bool:
+    """Hand all that was freed back to the system.
+
+    Returns:
+        Whether the C library is one that can.
+    """
+    if (trim := _of_glibc("malloc_trim")) is None:
+        return False
+    trim(0)
+    return True
+
+
 class FreedMemory:
     """Hands freed memory back to the system when it has become too much.
 
@@ -43,9 +55,8 @@ class FreedMemory:
         held = held_memory()
         if self._fresh:
             self._needed, self._fresh = max(self._needed, held), False
-        elif held > _MOST * self._needed and (trim := _of_glibc("malloc_trim")):
-            trim(0)
-            self._fresh = True
+        elif held > _MOST * self._needed:
+            self._fresh = return_freed_memory()
 
 
 def held_memory() -> int:
