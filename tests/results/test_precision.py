@@ -90,6 +90,23 @@ def test_an_interrupted_comparison_trains_what_it_lacks(tmp_path, monkeypatch):
     assert not list(folder.glob("unfinished*"))
 
 
+def test_a_report_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("longrange.training.findings.commit", lambda: "0123456789ab")
+    trained = made_up(monkeypatch, None)
+    cfg, folder = toy_config(tmp_path), tmp_path / "out"
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(module, "write_picture", full)
+        with pytest.raises(OSError, match="No space left"):
+            precision(cfg, **SETTINGS, folder=str(folder))
+    trained.clear()
+    precision(cfg, **SETTINGS, folder=str(folder))
+    assert trained == []
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [

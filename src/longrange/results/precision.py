@@ -57,8 +57,7 @@ def precision(cfg: DictConfig, *, seeds: Sequence[int], steps: int, window: int,
     _check(seeds, steps, window)
     target = Path(folder)
     with findings(target, cfg) as kept:
-        runs = _trained(cfg, seeds, steps, kept)
-    return _reported(cfg, runs, seeds, window, target)
+        return _reported(cfg, _trained(cfg, seeds, steps, kept), seeds, window, target)
 
 
 def _reported(cfg: DictConfig, runs: Runs, seeds: Sequence[int], window: int, target: Path) -> dict[str, Any]:

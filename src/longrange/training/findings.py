@@ -46,7 +46,7 @@ class Findings:
 
 @contextmanager
 def findings(folder: Path, cfg: DictConfig) -> Iterator[Findings]:
-    """Findings of one command; their file is there while it runs, and after it where it did not end.
+    """Findings of one command, until what is made of them is written: their file is left where that did not happen.
 
     Each configuration has a file of its own. What another machine, version or commit has found, or code that was not
     committed, is measured anew.
@@ -69,7 +69,7 @@ def _left(path: Path, of: dict[str, Any]) -> dict[str, Any]:
     """What an interrupted run of the same left."""
     try:
         left = json.loads(path.read_text())
-        same = left["of"] == json.loads(json.dumps(of)) and not of["commit"].endswith(_UNKNOWN)
+        same = left["of"] == of and not of["commit"].endswith(_UNKNOWN)
         return dict(left["found"]) if same else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

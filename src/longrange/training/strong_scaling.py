@@ -68,10 +68,10 @@ def strong_scaling(
             for processes, threads in tracked(settings, "steps shared by processes")
         ]
         count = kept.find("sums", partial(_together, small_sums, cfg, 2, 1))
-    rows = [_compared(row, rows[0], count) for row in rows]
-    estimated = _estimated(rows[0], count, **estimate)
-    keep_rows(Path(folder) / "rows.csv", rows, (*_PLACE, "processes", "threads"))
-    keep_rows(Path(folder) / "estimate.csv", estimated, (*_PLACE, "devices"))
+        rows = [_compared(row, rows[0], count) for row in rows]
+        estimated = _estimated(rows[0], count, **estimate)
+        keep_rows(Path(folder) / "rows.csv", rows, (*_PLACE, "processes", "threads"))
+        keep_rows(Path(folder) / "estimate.csv", estimated, (*_PLACE, "devices"))
     return {"rows": rows, "estimate": estimated}
 
 
