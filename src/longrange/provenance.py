@@ -39,6 +39,16 @@ def device_name(where: Mapping[str, Any]) -> str:
     return f"{where.get('cpu', 'cpu')}, {where['threads']} threads" if where["device"] == "cpu" else where["device"]
 
 
+def setting_name(what: Mapping[str, Any]) -> str:
+    """The experiment, or else task and model, of something that names the three: "listops/s5"."""
+    return what["experiment"] or f"{what['task']}/{what['model']}"
+
+
+def file_name(*words: str) -> str:
+    """Words as the name of a file, without its ending: "listops-s5-nvidia-h200"."""
+    return re.sub(r"[^a-z0-9_.]+", "-", "-".join(words).lower())
+
+
 def versions() -> dict[str, str]:
     """Of Python and the packages that results depend on; torch's says what it was built for, e.g. "2.13.0+cpu"."""
     installed = {name: version(name) for name in _PACKAGES}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from longrange.csv_files import read_csv
-from longrange.provenance import device_name
+from longrange.provenance import device_name, setting_name
 from longrange.results.scaling import growth_exponents
 
 NOTHING = "Not measured."
@@ -88,7 +88,7 @@ def _steps(profiles: Rows) -> str:
     head = ["experiment", "batch", "precision", "device", "step, ms", "floors, ms", "reached", "largest gap", "day"]
     rows = [
         [
-            *(_what(each), each["batch_size"], each["precision"], device_name(each)),
+            *(setting_name(each), each["batch_size"], each["precision"], device_name(each)),
             *(_ms(each["step_s"]), _ms(each["floor_s"]), f"{each['reached']:.0%}", each["parts"][0]["part"]),
             each["date"],
         ]
@@ -105,7 +105,7 @@ def _parts(profile: dict[str, Any]) -> str:
     rows.append(_part("**step**", profile["parts"]))
     rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in profile["matrix_gflop_per_s"].items())
     limits = f"{device_name(profile)}: {rates}, {profile['bandwidth_gb_per_s']:.1f} GB/s"
-    title = f"**{_what(profile)}**, batch {profile['batch_size']}, {profile['precision']}, {limits}"
+    title = f"**{setting_name(profile)}**, batch {profile['batch_size']}, {profile['precision']}, {limits}"
     head = ["part", "forward, ms", "backward, ms", "floor, ms", "gap, ms", "reached", "GFLOP", "MiB at least"]
     return f"{title}\n\n{_grid(head, rows)}"
 
@@ -128,7 +128,7 @@ def _narrower(profiles: Rows) -> str:
     ]
     rows = [
         [
-            *(_what(each), each["batch_size"], device_name(each), each["precision"]),
+            *(setting_name(each), each["batch_size"], device_name(each), each["precision"]),
             *(_ms(s), _ms(each["step_s"]), f"{s / each['step_s']:.2f}"),
         ]
         for s, each in pairs
@@ -153,7 +153,7 @@ def _precision(trainings: Rows) -> str:
     head += ["splits as far", "within noise", "float32, ms", "bf16, ms"]
     body = [
         [
-            *(_what(each), each["batch_size"], device_name(each), len(each["seeds"]), each["steps"]),
+            *(setting_name(each), each["batch_size"], device_name(each), len(each["seeds"]), each["steps"]),
             *(_shown(each[kind]["final_loss"], ".4f") for kind in ("float32", "bf16")),
             *(_shown(each[key], ".2g") for key in ("distance", "noise", "ratio")),
             *(f"{each['as_far']} of {each['splits']}", "yes" if each["within_noise"] else "no"),
@@ -189,7 +189,7 @@ def _processes(rows: Rows) -> str:
     head += ["gradients, MB", "their sum, ms", "small sums", "each, ms", "all sums, ms", *_WHEN]
     body = [
         [
-            *(_what(row), row["batch_size"], device_name(row), row["processes"], _ms(row["step_s"])),
+            *(setting_name(row), row["batch_size"], device_name(row), row["processes"], _ms(row["step_s"])),
             *(row["speedup"], row["efficiency"], f"{int(row['gradient_bytes']) / 1e6:.2f}", _ms(row["gradient_s"], 2)),
             *(row["small_sums"], _ms(row["small_s"], 2), _ms(row["communication_s"], 2), row["commit"], row["date"]),
         ]
@@ -204,7 +204,7 @@ def _estimate(rows: Rows) -> str:
     times = ("compute_s", "gradient_s", "small_s")
     body = [
         [
-            *(_what(row), row["batch_size"], device_name(row), row["devices"], row["examples"]),
+            *(setting_name(row), row["batch_size"], device_name(row), row["devices"], row["examples"]),
             *(_ms(row[key], 3) for key in times),
             *(_ms(row["step_s"]), f"{float(row['speedup']):.1f}", f"{float(row['efficiency']):.0%}"),
         ]
@@ -241,16 +241,12 @@ def _different(rows: Rows, key: str) -> list[str]:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def _what(profile: dict[str, Any]) -> str:
-    return profile["experiment"] or f"{profile['task']}/{profile['model']}"
-
-
 def _where(row: dict[str, Any]) -> list[str]:
     return [device_name(row), row["commit"], row["date"]]
 
 
 def _place(profile: dict[str, Any]) -> tuple:
-    return _what(profile), profile["batch_size"], device_name(profile)
+    return setting_name(profile), profile["batch_size"], device_name(profile)
 
 
 def _ms(seconds: float | str, digits: int = 1) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longrange.csv_files import as_csv
 from longrange.errors import ConfigError, DivergedError
+from longrange.provenance import file_name, setting_name
 from longrange.results.precision_noise import Comparison, compare, smoothed
 from longrange.results.precision_plot import curves_picture
 from longrange.training.benchmark import where_run
@@ -159,8 +159,7 @@ def _number(value: float) -> float | None:
 
 def _name(summary: dict[str, Any]) -> str:
     """Of the files."""
-    what = summary["experiment"] or f"{summary['task']}-{summary['model']}"
-    return re.sub(r"[^a-z0-9_.]+", "-", f"{what}-{summary['device']}".lower())
+    return file_name(setting_name(summary), summary["device"])
 
 
 def _table(losses: dict[str, np.ndarray], seeds: Sequence[int]) -> bytes:

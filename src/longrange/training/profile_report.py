@@ -1,7 +1,6 @@
 """A step's parts as a table on the terminal, as JSON and CSV, and as a picture."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from longrange.csv_files import as_csv
+from longrange.provenance import file_name, setting_name
 from longrange.whole_files import write_picture, write_whole
 
 _FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
@@ -147,9 +147,8 @@ def _legend() -> list:
 
 def _name(summary: dict[str, Any]) -> str:
     """Of the files: what was run, and in which precision and on what where that is not float32 on a CPU."""
-    words = [summary["experiment"] or f"{summary['task']}/{summary['model']}"]
-    words += [summary[key] for key, usual in (("precision", "32-true"), ("device", "cpu")) if summary[key] != usual]
-    return re.sub(r"[^a-z0-9_.]+", "-", "-".join(words).lower())
+    unusual = [summary[key] for key, usual in (("precision", "32-true"), ("device", "cpu")) if summary[key] != usual]
+    return file_name(setting_name(summary), *unusual)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
