@@ -5,13 +5,12 @@ back. Nothing but the inputs and the outputs is in memory, and sequences have no
 """
 
 import numba
-import numpy as np
 from torch import Tensor
 from torch.nn.functional import pad
 
 from longrange.kernels.fft_cpu import LONGEST, forward, inverse, tables
 from longrange.kernels.lanes import LANES, turn
-from longrange.kernels.numba_tools import arrays, embedded, parallel, part
+from longrange.kernels.numba_tools import aligned, arrays, embedded, parallel, part
 from longrange.kernels.spectra_cpu import add_correlation, multiply
 
 
@@ -76,7 +75,7 @@ def _convolve(u, K, K_back, D, y, factors, turns, n):
 @part
 def _convolve_slice(h, u, K, K_back, D, y, factors, turns, n):
     M, size, features = len(K), n * LANES, slice(h, h + LANES)
-    z, out, kernels = _memory(u, size), _memory(u, size), _memory(u, M * size)
+    z, out, kernels = aligned(u, size), aligned(u, size), aligned(u, M * size)
     for m in range(M):
         _kernel(K, K_back, D, m, h, u.shape[1], kernels[m * size : (m + 1) * size], factors)
     for i in range(len(u)):
@@ -96,8 +95,8 @@ def _correlate(grad_y, u, K, K_back, D, grad_u, grad_K, grad_back, grad_D, facto
 @part
 def _correlate_slice(h, grad_y, u, K, K_back, D, grad_u, grads, factors, turns, n, for_u, for_K):
     M, L, size, features = len(K), u.shape[1], n * LANES, slice(h, h + LANES)
-    z, g, out = _memory(u, size), _memory(u, size), _memory(u, size)
-    kernels, sums = _memory(u, M * size), _memory(u, M * size)
+    z, g, out = aligned(u, size), aligned(u, size), aligned(u, size)
+    kernels, sums = aligned(u, M * size), aligned(u, M * size)
     sums[:] = 0
     for m in range(M if for_u else 0):
         _kernel(K, K_back, D, m, h, L, kernels[m * size : (m + 1) * size], factors)
@@ -115,13 +114,6 @@ def _correlate_slice(h, grad_y, u, K, K_back, D, grad_u, grads, factors, turns, 
             inverse(out, grad_u[i, :, features], factors)
     for m in range(M if for_K else 0):
         _gradients(sums[m * size : (m + 1) * size], m, h, L, *grads, factors)
-
-
-@embedded
-def _memory(like, size):
-    """An uninitialised flat array, at the start of a cache line."""
-    memory = np.empty(size + LANES, like.dtype)
-    return memory[-memory.ctypes.data % 64 // memory.itemsize :][:size]
 
 
 @part

@@ -2,7 +2,7 @@
 
 Sequences are cut into segments. Each is first run through from a state of zero, and its last state alone is kept; the
 states that segments hand to one another follow from these, and with them the segments are run through again, now for
-outputs. States are never kept: inputs of the recurrence and handed states say what they are, and walking again costs
+outputs. States are never kept: inputs of the recurrence and handed states say what they are, and a second run costs
 little beside the products. The backward pass goes the same way. A task is a number of segments, and sums are those of
 a task: they do not depend on the number of threads.
 """
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from longrange.kernels.lanes import LANES
-from longrange.kernels.numba_tools import arrays, embedded, inline, parallel, part
+from longrange.kernels.numba_tools import aligned, arrays, embedded, inline, parallel, part
 from longrange.kernels.operations import tell_products
 from longrange.kernels.products_cpu import add_matrix_product
-from longrange.kernels.scan_cpu import HALF, WIDE, drain, walk, walk_back
+from longrange.kernels.scan_cpu import HALF, WIDE, last_state, scan, scan_back
 
 _SEGMENT = 256  # steps
 _LEAST, _MOST = 4, 16  # segments of a task: with fewer its sums would cost too much beside its products
@@ -82,6 +82,12 @@ def _segment(k, states):
     return k // states.shape[1], s, slice(s * _SEGMENT, (s + 1) * _SEGMENT)
 
 
+@embedded
+def _states(like):
+    """Memory for the states of a segment, each step's as `like`."""
+    return aligned(like, _SEGMENT * like.size).reshape((_SEGMENT, *like.shape))
+
+
 @inline
 def _over_states(function, size, arguments):
     """Calls `function` for all states of a row, a multiple of 8, by registers."""
@@ -95,8 +101,9 @@ def _over_states(function, size, arguments):
 @inline
 def _run(A, Bu, handed, x):
     """The states of a segment in all directions, from those that it finds."""
+    now = handed.copy()
     for d in range(len(handed)):
-        _over_states(walk, A.shape[1], (A, Bu, handed[d], x, d))
+        _over_states(scan, A.shape[1], (A, Bu, now[d], x, d))
 
 
 @parallel
@@ -121,13 +128,13 @@ def _enter(task, share, A, B, u, Bu, states):
         rows[:] = 0
         add_matrix_product(u[i, steps], B, rows)
         for d in range(states.shape[2]):
-            _over_states(drain, A.shape[1], (A, inputs, states[i, s, d], 0, d == 0))
+            _over_states(last_state, A.shape[1], (A, inputs, states[i, s, d], 0, d == 0))
 
 
 @part
 def _answer(task, share, A, C, D, u, Bu, handed, y):
     """Outputs."""
-    memory = np.empty((_SEGMENT, *handed.shape[2:]), u.dtype)
+    memory = _states(handed[0, 0])
     first, last = _segments(task, share, handed)
     for k in range(first, last):
         i, s, steps = _segment(k, handed)
@@ -192,7 +199,7 @@ def _backward(
 def _enter_back(task, share, states, conjugate, C, grad_y, grad_x, adjoint, grad_C):
     """Gradients of states as outputs alone read them, and of C; and the adjoint that each segment leaves behind."""
     A, Bu, handed = states
-    memory = np.empty((_SEGMENT, *handed.shape[2:]), C.dtype)
+    memory = _states(handed[0, 0])
     grad_C[:] = 0
     first, last = _segments(task, share, handed)
     for k in range(first, last):
@@ -204,14 +211,14 @@ def _enter_back(task, share, states, conjugate, C, grad_y, grad_x, adjoint, grad
         rows[:] = 0
         add_matrix_product(g, C, rows)
         for d in range(adjoint.shape[2]):
-            _over_states(drain, A.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
+            _over_states(last_state, A.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
 
 
 @part
 def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u):
     """Gradients of inputs, A, B and D."""
     (A, Bu, handed), (grad_A, grad_B, grad_D) = states, totals
-    memory, of_memory = np.empty((_SEGMENT, *handed.shape[2:]), u.dtype), np.empty((_SEGMENT, *A.shape), u.dtype)
+    memory, of_memory = _states(handed[0, 0]), _states(A)
     grad_A[:], grad_B[:], grad_D[:] = 0, 0, 0
     first, last = _segments(task, share, handed)
     for k in range(first, last):
@@ -219,7 +226,8 @@ def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, 
         g, inputs, out = grad_y[i, steps], u[i, steps], grad_u[i, steps]
         x, grad_Bu = memory[: len(g)], of_memory[: len(g)]
         _run(A, Bu[i, steps], handed[i, s], x)
-        _over_states(walk_back, A.shape[1], (A, x, handed[i, s], grad_x[i, steps], grad_Bu, adjoint[i, s], grad_A))
+        for d in range(handed.shape[2]):
+            _over_states(scan_back, A.shape[1], (A, x, grad_x[i, steps], grad_Bu, adjoint[i, s, d], grad_A, d))
         rows = grad_Bu.reshape(len(g), -1)
         add_matrix_product(rows.T, inputs, grad_B)
         _scale(D, g, out)

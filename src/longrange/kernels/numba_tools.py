@@ -73,6 +73,13 @@ def forget_outdated(sources: Path, compiled: Path) -> None:
                     code.unlink()
 
 
+@embedded
+def aligned(like, size):
+    """An uninitialised flat array of the type of `like`, at the start of a cache line: no register lies across two."""
+    memory = np.empty(size + 64 // like.itemsize, like.dtype)
+    return memory[-memory.ctypes.data % 64 // like.itemsize :][:size]
+
+
 @intrinsic
 def wide(typing_context, x):
     """A value of an array: a float as it is, the bits of a bfloat16 as float32."""

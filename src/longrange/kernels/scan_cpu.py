@@ -1,15 +1,13 @@
 """The linear recurrence on the CPU: one sequential pass in Numba, state innermost, forward and backward.
 
-A task is one sequence and one direction, in the backward pass both directions. It walks along time through whole rows
-of states, which is how they lie in memory; the state is cut among tasks only where there are fewer of these than
-threads. A row is handled in vector registers, its last states, fewer than a register holds, in walks of their own. A
-step reads the state before it from the output: nothing is stored twice. Only where inputs and outputs are bfloat16 is
-the state kept beside them, in the precision of A_bar.
+A task is one sequence and one direction, in the backward pass both directions. It passes along time through rows of
+states, which is how they lie in memory, a tile of steps after the other; the state is cut among tasks only where there
+are fewer of these than threads. Within a tile, a vector register of states goes through all steps together with its
+poles and its sums; the last states of a row, fewer than a register holds, go on their own.
 """
 
 import numba
 import torch
-from numba.extending import overload
 from torch import Tensor
 
 from longrange.kernels.lanes import LANES, put, some_lanes
@@ -17,6 +15,7 @@ from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
 
 WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
 HALF, _4, _2, _1 = WIDE[:8], WIDE[:4], WIDE[:2], WIDE[:1]
+_TILE = 64  # steps
 
 
 def scan_forward(A_bar: Tensor, Bu: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:
@@ -40,16 +39,17 @@ def scan_backward(A_bar: Tensor, x: Tensor, initial: Tensor, grad_x: Tensor) -> 
     """
     batch, length, directions, _, size = x.shape
     grad_Bu = x.new_empty(batch, length, 2, size)
-    adjoint = A_bar.new_zeros(batch, directions, 2, size)
+    adjoint = A_bar.new_zeros(batch, directions, 2, size)  # of each direction's first step, in the end
     grad_A = A_bar.new_zeros(batch, 2, size)
-    _backward(*arrays(A_bar, x, initial.to(x.dtype), grad_x, grad_Bu, adjoint, grad_A), _parts(batch, size))
-    return grad_A.sum(0), grad_Bu, _conjugate_product(A_bar, adjoint)
+    _backward(*arrays(A_bar, x, grad_x, grad_Bu, adjoint, grad_A), _parts(batch, size))
+    of_initial = _conjugate_product(initial.to(A_bar.dtype), adjoint).sum(1)
+    return (grad_A + of_initial).sum(0), grad_Bu, _conjugate_product(A_bar, adjoint)
 
 
 def _conjugate_product(a: Tensor, s: Tensor) -> Tensor:
-    """conj(a) s for a (2, P) and s (..., 2, P): from the first step's adjoint to that of the state before it."""
-    re, im = s.unbind(-2)
-    return torch.stack([a[0] * re + a[1] * im, a[0] * im - a[1] * re], dim=-2)
+    """conj(a) s, both (..., 2, P)."""
+    (a_re, a_im), (s_re, s_im) = a.unbind(-2), s.unbind(-2)
+    return torch.stack([a_re * s_re + a_im * s_im, a_re * s_im - a_im * s_re], dim=-2)
 
 
 def _parts(tasks: int, size: int) -> int:
@@ -58,152 +58,141 @@ def _parts(tasks: int, size: int) -> int:
 
 
 @inline
-def over_registers(function, size, part, parts, arguments):
-    """Calls `function` for the states of a part of a row: its whole registers, then the last states, if its own."""
+def _over_states(function, low, high, arguments):
+    """Calls `function` for the states from `low` to `high`, by registers, and for the last ones on their own."""
+    whole = high - (high - low) % LANES
+    if low < whole:
+        function(WIDE, low, whole, *arguments)
+    if (high - whole) & 8:
+        function(HALF, whole, whole + 8, *arguments)
+        whole += 8
+    if (high - whole) & 4:
+        function(_4, whole, whole + 4, *arguments)
+        whole += 4
+    if (high - whole) & 2:
+        function(_2, whole, whole + 2, *arguments)
+        whole += 2
+    if (high - whole) & 1:
+        function(_1, whole, high, *arguments)
+
+
+@inline
+def _share(size, part, parts):
+    """The states of a part of a row: from which to which."""
     low, high = part * (size // LANES) // parts * LANES, (part + 1) * (size // LANES) // parts * LANES
-    if low < high:
-        function(WIDE, low, high, *arguments)
-    if part == parts - 1:
-        low = size // LANES * LANES
-        if size & 8:
-            function(HALF, low, low + 8, *arguments)
-            low += 8
-        if size & 4:
-            function(_4, low, low + 4, *arguments)
-            low += 4
-        if size & 2:
-            function(_2, low, low + 2, *arguments)
-            low += 2
-        if size & 1:
-            function(_1, low, low + 1, *arguments)
+    return low, size if part == parts - 1 else high
+
+
+@inline
+def _tile(k, length, ascending):
+    """The steps of the tile that comes as number k."""
+    start = k * _TILE if ascending else (length - 1) // _TILE * _TILE - k * _TILE
+    return slice(start, min(start + _TILE, length))
 
 
 @parallel
 def _forward(a, b, state, x, parts):
-    batch, _, directions, _, size = x.shape
+    batch, length, directions, _, size = x.shape
     for task in numba.prange(batch * directions * parts):
         i, d = task // parts // directions, task // parts % directions
-        over_registers(walk, size, task % parts, parts, (a, b[i], state[i, d], x[i], d))
-
-
-@sequential
-def walk(axes, low, high, a, b, state, x, d):
-    """x = a x + b along one direction of one sequence, for the states from `low` to `high`, a register at a time."""
-    length, directions, _, size = x.shape
-    poles, inputs, states, kept = a.reshape(-1), b.reshape(-1), x.reshape(-1), state.reshape(-1)
-    before, at = kept, 0
-    for k in range(length):
-        step = k if d == 0 else length - 1 - k
-        source, to = step * 2 * size, (step * directions + d) * 2 * size
-        for n in range(low, high, len(axes)):
-            re, im = _advance(axes, poles, n, before, at + n, inputs, source + n, size)
-            put(states, to + n, re)
-            put(states, to + n + size, im)
-            _keep(states, kept, n, re)
-            _keep(states, kept, n + size, im)
-        before, at = _latest(states, to, kept)
-
-
-@inline
-def _advance(axes, a, n, x, x_at, b, b_at, size):
-    """a x + b on one register of states; all are flat, imaginary parts `size` after the real ones."""
-    a_re, a_im = some_lanes(a, n, axes), some_lanes(a, n + size, axes)
-    re, im = some_lanes(x, x_at, axes), some_lanes(x, x_at + size, axes)
-    b_re, b_im = some_lanes(b, b_at, axes), some_lanes(b, b_at + size, axes)
-    return a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im
-
-
-def _keep(states, kept, at, value):
-    """Write to `kept` what `states` has in a lower precision only."""
-
-
-@overload(_keep, inline="always")
-def _keep_of_types(states, kept, at, value):
-    if states.dtype == kept.dtype:
-        return lambda states, kept, at, value: None
-    return lambda states, kept, at, value: put(kept, at, value)
-
-
-def _latest(states, at, kept):
-    """Where the state is that was last written to `states`, and from which index on."""
-
-
-@overload(_latest, inline="always")
-def _latest_of_types(states, at, kept):
-    if states.dtype == kept.dtype:
-        return lambda states, at, kept: (states, at)
-    return lambda states, at, kept: (kept, 0)
+        low, high = _share(size, task % parts, parts)
+        for k in range((length + _TILE - 1) // _TILE):
+            steps = _tile(k, length, d == 0)
+            _over_states(scan, low, high, (a, b[i, steps], state[i, d], x[i, steps], d))
 
 
 @parallel
-def _backward(a, x, initial, grad_x, grad_b, adjoint, grad_a, parts):
-    batch, _, _, _, size = x.shape
+def _backward(a, x, grad_x, grad_b, adjoint, grad_a, parts):
+    batch, length, directions, _, size = x.shape
     for task in numba.prange(batch * parts):
         i = task // parts
-        arguments = a, x[i], initial[i], grad_x[i], grad_b[i], adjoint[i], grad_a[i]
-        over_registers(walk_back, size, task % parts, parts, arguments)
+        low, high = _share(size, task % parts, parts)
+        for d in range(directions):
+            for k in range((length + _TILE - 1) // _TILE):
+                steps = _tile(k, length, d == 1)
+                tile = x[i, steps], grad_x[i, steps], grad_b[i, steps]
+                _over_states(scan_back, low, high, (a, *tile, adjoint[i, d], grad_a[i], d))
 
 
 @sequential
-def walk_back(axes, low, high, a, x, initial, grad_x, grad_b, adjoint, grad_a):
-    """Gradients of `walk` in both directions, one after the other; the second adds to what it finds in grad_b."""
+def scan(width, low, high, a, b, state, x, d):
+    """x = a x + b along one direction of some steps, from `state`, which becomes the last one."""
     length, directions, _, size = x.shape
-    poles, states, grads, out, total = (
-        a.reshape(-1),
-        x.reshape(-1),
-        grad_x.reshape(-1),
-        grad_b.reshape(-1),
-        grad_a.reshape(-1),
-    )
-    for d in range(directions):
-        s, first = adjoint[d].reshape(-1), initial[d].reshape(-1)
+    poles, inputs, states, at_end = a.reshape(-1), b.reshape(-1), x.reshape(-1), state.reshape(-1)
+    for n in range(low, high, len(width)):
+        pole, now = _read(poles, n, size, width), _read(at_end, n, size, width)
         for k in range(length):
-            step, earlier = (length - 1 - k, length - 2 - k) if d == 0 else (k, k + 1)
-            row, to = (step * directions + d) * 2 * size, step * 2 * size
-            before, at = (states, (earlier * directions + d) * 2 * size) if k < length - 1 else (first, 0)
-            for n in range(low, high, len(axes)):
-                re, im = _retreat(axes, poles, n, grads, row + n, s, size)
-                _correlate(axes, re, im, before, at + n, total, n, size)
-                _deliver(axes, re, im, out, to + n, d == 1, size)
+            step = k if d == 0 else length - 1 - k
+            now = _next(pole, now, _read(inputs, step * 2 * size + n, size, width))
+            _write(states, (step * directions + d) * 2 * size + n, size, now)
+        _write(at_end, n, size, now)
 
 
 @sequential
-def drain(axes, low, high, a, inputs, state, d, ascending):
-    """x = a x + input along one direction of one sequence, of which the last state alone is kept."""
-    length, directions, _, size = inputs.shape
-    poles, rows, x = a.reshape(-1), inputs.reshape(-1), state.reshape(-1)
-    for k in range(length):
-        row = ((k if ascending else length - 1 - k) * directions + d) * 2 * size
-        for n in range(low, high, len(axes)):
-            re, im = _advance(axes, poles, n, x, n, rows, row + n, size)
-            put(x, n, re)
-            put(x, n + size, im)
+def last_state(width, low, high, a, b, state, d, ascending):
+    """As `scan`, of inputs in several directions and in either order, of which the last state alone is kept."""
+    length, directions, _, size = b.shape
+    poles, inputs, at_end = a.reshape(-1), b.reshape(-1), state.reshape(-1)
+    for n in range(low, high, len(width)):
+        pole, now = _read(poles, n, size, width), _read(at_end, n, size, width)
+        for k in range(length):
+            step = k if ascending else length - 1 - k
+            now = _next(pole, now, _read(inputs, (step * directions + d) * 2 * size + n, size, width))
+        _write(at_end, n, size, now)
+
+
+@sequential
+def scan_back(width, low, high, a, x, grad_x, grad_b, adjoint, grad_a, d):
+    """Gradients of `scan`, of which the second direction adds to what it finds in grad_b.
+
+    From the adjoint of the step after these, which becomes that of the first: the product of the latter and the state
+    before it is what grad_a still lacks.
+    """
+    length, directions, _, size = x.shape
+    poles, states, grads, out = a.reshape(-1), x.reshape(-1), grad_x.reshape(-1), grad_b.reshape(-1)
+    at_end, of_pole = adjoint.reshape(-1), grad_a.reshape(-1)
+    for n in range(low, high, len(width)):
+        pole, s, total = _read(poles, n, size, width), _read(at_end, n, size, width), _read(of_pole, n, size, width)
+        for k in range(length):
+            step = length - 1 - k if d == 0 else k
+            row, to = (step * directions + d) * 2 * size + n, step * 2 * size + n
+            total = _add_correlation(total, s, _read(states, row, size, width))
+            s = _previous(pole, s, _read(grads, row, size, width))
+            _write(out, to, size, _sum(s, _read(out, to, size, width)) if d == 1 else s)
+        _write(at_end, n, size, s)
+        _write(of_pole, n, size, total)
 
 
 @inline
-def _retreat(axes, a, n, grad, grad_at, s, size):
-    """s = grad + conj(a) s on one register of states, real and imaginary parts of which are returned too."""
-    a_re, a_im = some_lanes(a, n, axes), some_lanes(a, n + size, axes)
-    s_re, s_im = some_lanes(s, n, axes), some_lanes(s, n + size, axes)
-    re = some_lanes(grad, grad_at, axes) + a_re * s_re + a_im * s_im
-    im = some_lanes(grad, grad_at + size, axes) + a_re * s_im - a_im * s_re
-    put(s, n, re)
-    put(s, n + size, im)
-    return re, im
+def _read(array, at, size, width):
+    """Real and imaginary parts of as many states as `width` has members; these lie `size` apart."""
+    return some_lanes(array, at, width), some_lanes(array, at + size, width)
 
 
 @inline
-def _correlate(axes, re, im, x, x_at, total, n, size):
-    """total += s conj(x) on one register of states, s = re + i im."""
-    x_re, x_im = some_lanes(x, x_at, axes), some_lanes(x, x_at + size, axes)
-    put(total, n, some_lanes(total, n, axes) + re * x_re + im * x_im)
-    put(total, n + size, some_lanes(total, n + size, axes) + im * x_re - re * x_im)
+def _write(array, at, size, z):
+    put(array, at, z[0])
+    put(array, at + size, z[1])
 
 
 @inline
-def _deliver(axes, re, im, out, at, add, size):
-    """out = re + i im on one register of states, or += where `add`."""
-    if add:
-        re, im = re + some_lanes(out, at, axes), im + some_lanes(out, at + size, axes)
-    put(out, at, re)
-    put(out, at + size, im)
+def _next(a, x, b):
+    """a x + b."""
+    return b[0] + a[0] * x[0] - a[1] * x[1], b[1] + a[0] * x[1] + a[1] * x[0]
+
+
+@inline
+def _previous(a, s, grad):
+    """grad + conj(a) s."""
+    return grad[0] + a[0] * s[0] + a[1] * s[1], grad[1] + a[0] * s[1] - a[1] * s[0]
+
+
+@inline
+def _add_correlation(total, s, x):
+    """total + s conj(x)."""
+    return total[0] + s[0] * x[0] + s[1] * x[1], total[1] + s[1] * x[0] - s[0] * x[1]
+
+
+@inline
+def _sum(a, b):
+    return a[0] + b[0], a[1] + b[1]
