@@ -6,6 +6,7 @@ from longrange.kernels.convolution import causal_convolution, two_sided_convolut
 from longrange.kernels.diagonal_system import diagonal_system
 from longrange.kernels.dplr import dplr_transform
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
+from longrange.kernels.half_glu import half_glu
 from longrange.kernels.linear import linear, round_projections
 from longrange.kernels.mimo_scan import mimo_scan, one_kernel_is_faster
 from longrange.kernels.padding import valid_steps, zero_padding
@@ -28,6 +29,7 @@ __all__ = [
     "gelu",
     "gelu_fork",
     "glu",
+    "half_glu",
     "linear",
     "mimo_scan",
     "one_kernel_is_faster",

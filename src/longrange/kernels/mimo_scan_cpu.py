@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from longrange.kernels.lanes import LANES
-from longrange.kernels.numba_tools import aligned, arrays, embedded, inline, parallel, part
+from longrange.kernels.numba_tools import aligned, arrays, embedded, inline, parallel, part, tiles_of_a_task
 from longrange.kernels.operations import tell_products
 from longrange.kernels.products_cpu import add_matrix_product
 from longrange.kernels.scan_cpu import HALF, WIDE, last_state, scan, scan_back
 
 _SEGMENT = 256  # steps
-_LEAST, _MOST = 4, 16  # segments of a task: with fewer its sums would cost too much beside its products
-_TASKS = 64  # where there are segments for so many: as many as a large machine has cores
 
 
 def scan_forward(
@@ -38,7 +36,8 @@ def scan_forward(
     Bu, y = u.new_empty(batch, length, 1, *A_bar.shape), u.new_empty(u.shape)
     handed = u.new_zeros(batch, -(-length // _SEGMENT), 1 + bidirectional, *A_bar.shape)
     tell_products(_operations(u, handed), u.dtype)
-    _forward(_share(handed), *arrays(A_bar, B_bar.T, C.T, D, u, Bu, handed, y))
+    share = tiles_of_a_task(handed.shape[:2].numel())
+    _forward(share, *arrays(A_bar, B_bar.T, C.T, D, u, Bu, handed, y))
     return y, Bu, handed
 
 
@@ -48,9 +47,9 @@ def scan_backward(
     """Gradients of A_bar, B_bar, C, D and u from those of the outputs."""
     grad_x, grad_u = u.new_empty(*u.shape[:2], *handed.shape[2:]), u.new_empty(u.shape)
     conjugate, adjoint = A_bar * A_bar.new_tensor([[1], [-1]]), torch.zeros_like(handed)
-    share = _share(handed)
-    tasks = -(-handed.shape[:2].numel() // share)
-    totals = [u.new_empty(tasks, *t.shape) for t in (A_bar, B_bar, C.T, D)]
+    segments = handed.shape[:2].numel()
+    share = tiles_of_a_task(segments)
+    totals = [u.new_empty(-(-segments // share), *t.shape) for t in (A_bar, B_bar, C.T, D)]
     tell_products(2 * _operations(u, handed), u.dtype)
     _backward(share, *arrays(A_bar, conjugate, B_bar, C, D, u, Bu, handed, grad_y, grad_x, adjoint, *totals, grad_u))
     grad_A, grad_B, grad_C, grad_D = (t.sum(0) for t in totals)
@@ -61,11 +60,6 @@ def _operations(u: Tensor, states: Tensor) -> int:
     """Of B u and of C x, for all directions."""
     directions, *parts = states.shape[2:]
     return 2 * u.numel() * (1 + directions) * math.prod(parts)
-
-
-def _share(states: Tensor) -> int:
-    """Segments of a task; the same on every machine, as they decide in what order sums are taken."""
-    return min(max(states.shape[:2].numel() // _TASKS, _LEAST), _MOST)
 
 
 @embedded

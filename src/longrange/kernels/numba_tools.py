@@ -50,6 +50,14 @@ def _array(t: Tensor) -> np.ndarray:
     return (t.view(torch.uint16) if t.dtype == torch.bfloat16 else t).numpy()
 
 
+def tiles_of_a_task(tiles: int) -> int:
+    """How many of all tiles are one task, which has sums of its own; on every machine the same, as sums depend on it.
+
+    Tasks are enough for a large machine's cores, and no more than that: their sums cost less than their work.
+    """
+    return min(max(tiles // 64, 4), 16)
+
+
 def one_step(x: Tensor) -> Tensor:
     """x, (..., L, H), as (..., 1, H) where all steps are the same memory, as in the gradient of a mean over time."""
     return x[..., :1, :] if x.stride(-2) == 0 else x

@@ -61,7 +61,7 @@ def gated(
         (B, L, H) float.
     """
     fits = value.shape == (*x.shape[:-1], len(weight)) and bias.shape == weight.shape[:1]
-    fits = fits and _spreads(scale, value.shape) and (skip is None or skip.shape == value.shape)
+    fits = fits and spreads(scale, value.shape) and (skip is None or skip.shape == value.shape)
     check_fit(fits, value=value, x=x, weight=weight, bias=bias, scale=scale, skip=skip)
     if kernels := _kernels(value, x, weight, bias, scale, skip):
         gate = _product_taken_by(kernels, linear(x, weight))
@@ -83,7 +83,7 @@ def glu(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None = None, sk
     """
     shape = (*x.shape[:-1], len(weight) // 2)
     fits = bias.shape == weight.shape[:1] and len(weight) % 2 == 0
-    fits = fits and _spreads(scale, shape) and (skip is None or skip.shape == shape)
+    fits = fits and spreads(scale, shape) and (skip is None or skip.shape == shape)
     check_fit(fits, x=x, weight=weight, bias=bias, scale=scale, skip=skip)
     if kernels := _kernels(x, weight, bias, scale, skip):
         z = _product_taken_by(kernels, linear(x, weight))
@@ -130,14 +130,14 @@ def add_scaled(y: Tensor, scaled: Scaled) -> Tensor:
 
 
 def _gelu(x: Tensor, after: Tensor | None, before: Tensor | None, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
-    check_fit(_spreads(before, x.shape) and _spreads(after, x.shape), x=x, before=before, after=after)
+    check_fit(spreads(before, x.shape) and spreads(after, x.shape), x=x, before=before, after=after)
     if kernels := _kernels(x, before, after):
         return _Gelu.apply(*_taken_by(kernels, x, before, after), exact, kernels, _narrow_products(kernels))
     y = _times(after, F.gelu(_times(before, x), approximate="none" if exact else "tanh"))
     return y, y, x
 
 
-def _spreads(factor: Tensor | None, shape: Sequence[int]) -> bool:
+def spreads(factor: Tensor | None, shape: Sequence[int]) -> bool:
     """Whether a factor, (B or 1, L or 1, H), spreads over tensors (B, L, H)."""
     if factor is None:
         return True

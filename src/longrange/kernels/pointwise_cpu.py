@@ -32,14 +32,14 @@ _HALF, _ONE, _THREE = np.float32(0.5), np.float32(1), np.float32(3)
 def gelu(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) -> Tensor:
     """after * gelu(before * x), exact or in the tanh form."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y, x.new_empty(0)), exact)
+    _gelu(*as_steps(x, factor_of(before, x), factor_of(after, x), y, x.new_empty(0)), exact)
     return y
 
 
 def gelu_and_copy(x: Tensor, before: Tensor | None, after: Tensor | None, exact: bool) -> tuple[Tensor, Tensor]:
     """`gelu`, and the same in bfloat16."""
     y, copy = (torch.empty_like(x, dtype=t, memory_format=torch.contiguous_format) for t in (x.dtype, torch.bfloat16))
-    _gelu(*_steps(x, _factor(before, x), _factor(after, x), y, copy), exact)
+    _gelu(*as_steps(x, factor_of(before, x), factor_of(after, x), y, copy), exact)
     return y, copy
 
 
@@ -54,15 +54,15 @@ def gelu_backward(
 ) -> Tensor:
     """Gradient of `gelu` in x: direct plus that by way of its result, whose gradient is grad + other."""
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-    factors, addends = (_factor(before, x), _factor(after, x)), (_addend(other, x), _addend(direct, x))
-    _gelu_backward(*_steps(x, *factors, grad, *addends, grad_x), exact)
+    factors, addends = (factor_of(before, x), factor_of(after, x)), (_addend(other, x), _addend(direct, x))
+    _gelu_backward(*as_steps(x, *factors, grad, *addends, grad_x), exact)
     return grad_x
 
 
 def gated(value: Tensor, gate: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> Tensor:
     """skip + scale * value * sigmoid(gate + bias)."""
     y = torch.empty_like(value, memory_format=torch.contiguous_format)
-    _gated(*_steps(value, gate, torch.zeros_like(bias), bias, _factor(scale, y), _addend(skip, y), y))
+    _gated(*as_steps(value, gate, torch.zeros_like(bias), bias, factor_of(scale, y), _addend(skip, y), y))
     return y
 
 
@@ -73,39 +73,42 @@ def gated_backward(
     grad_value, grad_gate = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (value, gate))
     sums = _sums(grad, bias)
     biases = torch.zeros_like(bias), bias
-    _gated_backward(*_steps(value, gate, *biases, _factor(scale, grad), one_step(grad), grad_value, grad_gate, sums))
+    _gated_backward(
+        *as_steps(value, gate, *biases, factor_of(scale, grad), one_step(grad), grad_value, grad_gate, sums)
+    )
     return grad_value, grad_gate, sums.sum(0)
 
 
 def glu(z: Tensor, bias: Tensor, scale: Tensor | None, skip: Tensor | None) -> Tensor:
     """skip + scale * value * sigmoid(gate), value and gate the two halves of z + bias."""
     y = bias.new_empty(*z.shape[:-1], z.shape[-1] // 2)
-    _gated(*_steps(z, z, *bias.chunk(2), _factor(scale, y), _addend(skip, y), y))
+    _gated(*as_steps(z, z, *bias.chunk(2), factor_of(scale, y), _addend(skip, y), y))
     return y
 
 
 def glu_backward(z: Tensor, bias: Tensor, scale: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `glu` in z and bias."""
     grad_z, sums = torch.empty_like(z, memory_format=torch.contiguous_format), _sums(grad, bias)
-    _gated_backward(*_steps(z, z, *bias.chunk(2), _factor(scale, grad), one_step(grad), grad_z, grad_z, sums))
+    _gated_backward(*as_steps(z, z, *bias.chunk(2), factor_of(scale, grad), one_step(grad), grad_z, grad_z, sums))
     return grad_z, sums.sum(0)
 
 
 def add_scaled(y: Tensor, D: Tensor, u: Tensor) -> Tensor:
     """y + D u."""
     out = torch.empty_like(u, memory_format=torch.contiguous_format)
-    _add_scaled(*_steps(y, D, u, out))
+    _add_scaled(*as_steps(y, D, u, out))
     return out
 
 
 def scaled_backward(D: Tensor, u: Tensor, grad: Tensor, other: Tensor | None) -> tuple[Tensor, Tensor]:
     """Gradients in D and u from that of D u; other is added to the latter."""
     grad_u, sums = torch.empty_like(u, memory_format=torch.contiguous_format), _sums(grad, D)
-    _scaled_backward(*_steps(D, u, grad, _addend(other, u), grad_u, sums))
+    _scaled_backward(*as_steps(D, u, grad, _addend(other, u), grad_u, sums))
     return sums.sum(0), grad_u
 
 
-def _factor(scale: Tensor | None, like: Tensor) -> Tensor:
+def factor_of(scale: Tensor | None, like: Tensor) -> Tensor:
+    """A factor of features; ones where there is none."""
     return like.new_ones(like.shape[-1]) if scale is None else scale
 
 
@@ -119,7 +122,7 @@ def _sums(steps: Tensor, like: Tensor) -> Tensor:
     return like.new_zeros(batch * _plan(length, features)[0], len(like))
 
 
-def _steps(*tensors: Tensor) -> list[np.ndarray]:
+def as_steps(*tensors: Tensor) -> list[np.ndarray]:
     """As arrays (batch, time, features)."""
     return [a.reshape((1, 1, *a.shape)[-3:]) for a in arrays(*tensors)]
 
@@ -132,7 +135,7 @@ def _plan(length, features):
 
 
 @inline
-def _row(a, i, k):
+def row_of(a, i, k):
     """Features of sequence i at step k of an array that may be shared along both."""
     return a[i if a.shape[0] > 1 else 0, k if a.shape[1] > 1 else 0]
 
@@ -144,10 +147,10 @@ def _gelu(x, before, after, y, copy, exact):
         i, start = task // tasks, (task % tasks) * steps
         for k in range(start, min(start + steps, x.shape[1])):
             if exact:
-                _exact_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
+                _exact_gelu(x[i, k], row_of(before, i, k), row_of(after, i, k), y[i, k])
             else:
-                _tanh_gelu(x[i, k], _row(before, i, k), _row(after, i, k), y[i, k])
-            row, again = y[i, k], _row(copy, i, k)
+                _tanh_gelu(x[i, k], row_of(before, i, k), row_of(after, i, k), y[i, k])
+            row, again = y[i, k], row_of(copy, i, k)
             for n in range(len(again)):
                 again[n] = narrowed(again, row[n])
 
@@ -155,8 +158,13 @@ def _gelu(x, before, after, y, copy, exact):
 @inline
 def _tanh_gelu(x, before, after, y):
     for n in range(len(x)):
-        v = before[n] * x[n]
-        y[n] = after[n] * v * logistic(_SLOPE * (v + _CUBIC * v * v * v))
+        y[n] = after[n] * tanh_gelu(before[n] * x[n])
+
+
+@inline
+def tanh_gelu(v):
+    """GELU in its tanh form."""
+    return v * logistic(_SLOPE * (v + _CUBIC * v * v * v))
 
 
 @inline
@@ -172,8 +180,8 @@ def _gelu_backward(x, before, after, grad, other, direct, grad_x, exact):
     for task in numba.prange(len(x) * tasks):
         i, start = task // tasks, (task % tasks) * steps
         for k in range(start, min(start + steps, x.shape[1])):
-            b, a, g, o = _row(before, i, k), _row(after, i, k), grad[i, k], _row(other, i, k)
-            d = _row(direct, i, k)
+            b, a, g, o = row_of(before, i, k), row_of(after, i, k), grad[i, k], row_of(other, i, k)
+            d = row_of(direct, i, k)
             if exact:
                 _exact_gelu_slope(x[i, k], b, a, g, o, d, grad_x[i, k])
             else:
@@ -183,10 +191,15 @@ def _gelu_backward(x, before, after, grad, other, direct, grad_x, exact):
 @inline
 def _tanh_gelu_slope(x, before, after, grad, other, direct, grad_x):
     for n in range(len(x)):
-        v = before[n] * x[n]
-        s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
-        slope = s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v)
+        _, slope = tanh_gelu_and_slope(before[n] * x[n])
         grad_x[n] = direct[n] + before[n] * after[n] * (wide(grad[n]) + wide(other[n])) * slope
+
+
+@inline
+def tanh_gelu_and_slope(v):
+    """`tanh_gelu` and its derivative."""
+    s, slope = logistic_and_slope(_SLOPE * (v + _CUBIC * v * v * v))
+    return v * s, s + v * slope * _SLOPE * (_ONE + _THREE * _CUBIC * v * v)
 
 
 @inline
@@ -228,7 +241,7 @@ def _gated(value, gate, value_bias, gate_bias, scale, skip, y):
         b, c = value_bias[0, 0], gate_bias[0, 0]
         for k in range(start, min(start + steps, y.shape[1])):
             v, z, out = value[i, k, :H], gate[i, k, other:], y[i, k]
-            factor, addend = _row(scale, i, k), _row(skip, i, k)
+            factor, addend = row_of(scale, i, k), row_of(skip, i, k)
             for n in range(len(out)):
                 out[n] = addend[n] + factor[n] * (wide(v[n]) + b[n]) * logistic(wide(z[n]) + c[n])
 
@@ -242,7 +255,7 @@ def _gated_backward(value, gate, value_bias, gate_bias, scale, grad, grad_value,
         i, start = task // tasks, (task % tasks) * steps
         b, c, total = value_bias[0, 0], gate_bias[0, 0], sums[0, task]
         for k in range(start, min(start + steps, gate.shape[1])):
-            v, z, g, factor = value[i, k, :H], gate[i, k, other:], _row(grad, i, k), _row(scale, i, k)
+            v, z, g, factor = value[i, k, :H], gate[i, k, other:], row_of(grad, i, k), row_of(scale, i, k)
             gv, gz, row = grad_value[i, k, :H], grad_gate[i, k, other:], grad_gate[i, k]
             for n in range(len(g)):
                 s, slope = logistic_and_slope(wide(z[n]) + c[n])
@@ -271,7 +284,7 @@ def _scaled_backward(D, u, grad, other, grad_u, sums):
         i, start = task // tasks, (task % tasks) * steps
         d, total = D[0, 0], sums[0, task]
         for k in range(start, min(start + steps, u.shape[1])):
-            b, g, o, to = u[i, k], grad[i, k], _row(other, i, k), grad_u[i, k]
+            b, g, o, to = u[i, k], grad[i, k], row_of(other, i, k), grad_u[i, k]
             for n in range(len(to)):
                 to[n] = wide(o[n]) + d[n] * g[n]
                 total[n] += b[n] * g[n]

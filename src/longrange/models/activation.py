@@ -11,7 +11,7 @@ With x the layer's output, drop a dropout and W with bias:
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import gated, gelu, gelu_fork, glu
+from longrange.kernels import gated, gelu, gelu_fork, glu, half_glu
 from longrange.models.dense import Dense, Linear
 from longrange.models.dropout import Dropout
 
@@ -60,8 +60,12 @@ class HalfGlu1(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(g * sigmoid(W g)), (B, L, H)."""
-        g, same, _ = gelu_fork(x, self.drop.scale(x))
-        return gated(g, same, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
+        return self._half_glu(x, skip, of_gelu=True)
+
+    def _half_glu(self, x: Tensor, skip: Tensor, *, of_gelu: bool) -> Tensor:
+        """skip + drop(v * sigmoid(W g)), v being g or x."""
+        after, scale = self.drop.scale(x), self.drop.scale(x)
+        return half_glu(x, self.gate.weight, self.gate.bias, skip, after, scale, of_gelu=of_gelu)
 
 
 class HalfGlu2(HalfGlu1):
@@ -69,8 +73,7 @@ class HalfGlu2(HalfGlu1):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip + drop(x * sigmoid(W g)), (B, L, H)."""
-        _, g, x = gelu_fork(x, self.drop.scale(x))
-        return gated(x, g, self.gate.weight, self.gate.bias, self.drop.scale(x), skip)
+        return self._half_glu(x, skip, of_gelu=False)
 
 
 class FullGlu(HalfGlu1):

@@ -1,0 +1,76 @@
+"""S5's activation: GELU, product, gate, dropout's factors and skip sum in one kernel.
+
+Between each of these, features of the whole batch would be written to memory and read again; here some steps at a time
+pass through all of them, and for the backward pass nothing but the product is kept: GELU is computed again. Source: S5
+(arXiv 2208.04933), appendix G.1; the S5 code (SequenceLayer).
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from longrange.kernels import backend, half_glu_cpu
+from longrange.kernels.lanes import LANES
+from longrange.kernels.linear import is_amd
+from longrange.kernels.pointwise import gated, gelu_fork, spreads
+from longrange.kernels.shapes import check_fit
+
+_LEAST = 256  # steps of a batch: fewer are not worth the call
+
+
+def half_glu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    skip: Tensor,
+    after: Tensor | None = None,
+    scale: Tensor | None = None,
+    *,
+    of_gelu: bool,
+) -> Tensor:
+    """skip + scale * value * sigmoid(g W^T + b), g = after * gelu(x), the value being g or x.
+
+    Args:
+        x: (B, L, H) float.
+        weight: (H, H) float.
+        bias: (H,) float.
+        skip: (B, L, H) float.
+        after: factor without gradient, (B or 1, L or 1, H); 1 where None.
+        scale: as after.
+        of_gelu: the value is g (half_glu1 of S5), not x (half_glu2).
+    Returns:
+        (B, L, H) float.
+    Raises:
+        ValueError: shapes that do not fit each other.
+    """
+    H = x.shape[-1]
+    fits = skip.shape == x.shape and weight.shape == (H, H) and bias.shape == (H,)
+    fits = fits and spreads(after, x.shape) and spreads(scale, x.shape)
+    check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, after=after, scale=scale)
+    if _has_kernel(x, weight, bias, skip, after, scale):
+        return _HalfGlu.apply(x, weight, bias, skip, after, scale, of_gelu)
+    g, same, x = gelu_fork(x, after)
+    return gated(g if of_gelu else x, same, weight, bias, scale, skip)
+
+
+def _has_kernel(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether there is one for these types and sizes, and a processor on which it was measured to be faster."""
+    if backend.resolve(x.device) != "cpu" or not is_amd() or torch.is_autocast_enabled("cpu"):
+        return False
+    single = all(t is None or t.dtype == torch.float32 for t in (x, *others))
+    return single and x.dim() == 3 and x.shape[-1] % LANES == 0 and x.shape[:2].numel() >= _LEAST
+
+
+class _HalfGlu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, skip, after, scale, of_gelu):
+        y, z = half_glu_cpu.half_glu(x, weight, bias, skip, after, scale, of_gelu)
+        ctx.save_for_backward(x, weight, z, after, scale)
+        ctx.of_gelu = of_gelu
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        grads = half_glu_cpu.half_glu_backward(*ctx.saved_tensors, ctx.of_gelu, grad)
+        return *grads, grad if ctx.needs_input_grad[3] else None, None, None, None

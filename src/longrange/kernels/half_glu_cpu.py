@@ -1,0 +1,165 @@
+"""S5's activation on the CPU in Numba, float32: a task takes some steps of a sequence through all of it at a time.
+
+What lies between the steps' inputs and outputs stays in the second-level cache. In the backward pass a task is a number
+of such tiles, and sums are those of a task: they do not depend on the number of threads.
+"""
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from longrange.kernels.numba_tools import (
+    aligned,
+    arrays,
+    embedded,
+    inline,
+    logistic,
+    logistic_and_slope,
+    one_step,
+    parallel,
+    part,
+    tiles_of_a_task,
+)
+from longrange.kernels.operations import tell_products
+from longrange.kernels.pointwise_cpu import as_steps, factor_of, row_of, tanh_gelu, tanh_gelu_and_slope
+from longrange.kernels.products_cpu import add_matrix_product
+
+_TILE = 128  # steps
+
+
+def half_glu(
+    x: Tensor, weight: Tensor, bias: Tensor, skip: Tensor, after: Tensor | None, scale: Tensor | None, of_gelu: bool
+) -> tuple[Tensor, Tensor]:
+    """The outputs, and g W^T + b for the backward pass, both (B, L, H)."""
+    z, y = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
+    tell_products(2 * x.numel() * len(weight), x.dtype)
+    factors = factor_of(after, x), factor_of(scale, x)
+    _forward(of_gelu, *arrays(weight.T, bias), *as_steps(x, skip, *factors, z, y))
+    return y, z
+
+
+def half_glu_backward(
+    x: Tensor,
+    weight: Tensor,
+    z: Tensor,
+    after: Tensor | None,
+    scale: Tensor | None,
+    of_gelu: bool,
+    grad: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias from those of the outputs."""
+    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+    tiles = len(x) * -(-x.shape[1] // _TILE)
+    share = tiles_of_a_task(tiles)
+    totals = [weight.new_empty(-(-tiles // share), *shape) for shape in (weight.shape, weight.shape[:1])]
+    tell_products(4 * x.numel() * len(weight), x.dtype)
+    steps = as_steps(x, z, factor_of(after, x), factor_of(scale, x), one_step(grad), grad_x)
+    _backward(of_gelu, share, *arrays(weight, *totals), *steps)
+    return grad_x, *(t.sum(0) for t in totals)
+
+
+@inline
+def _tiles(length):
+    """Of a sequence."""
+    return (length + _TILE - 1) // _TILE
+
+
+@embedded
+def _tile(k, length):
+    """The sequence of a tile, counted over all of them, and its steps: from which one to which."""
+    i, start = k // _tiles(length), k % _tiles(length) * _TILE
+    return i, start, min(start + _TILE, length)
+
+
+@embedded
+def _rows(like):
+    """Memory for the features of a tile."""
+    return aligned(like, _TILE * like.shape[2]).reshape((_TILE, like.shape[2]))
+
+
+@parallel
+def _forward(of_gelu, W, b, x, skip, after, scale, z, y):
+    for task in numba.prange(len(x) * _tiles(x.shape[1])):
+        _forward_tile(np.int64(task), of_gelu, W, b, x, skip, after, scale, z, y)
+
+
+@part
+def _forward_tile(tile, of_gelu, W, b, x, skip, after, scale, z, y):
+    i, low, high = _tile(tile, x.shape[1])
+    g = _rows(x)
+    for k in range(low, high):
+        _gelu(x[i, k], row_of(after, i, k), g[k - low])
+        _copy(b, z[i, k])
+    add_matrix_product(g[: high - low], W, z[i, low:high])
+    for k in range(low, high):
+        value = g[k - low] if of_gelu else x[i, k]
+        _gate(value, z[i, k], row_of(scale, i, k), skip[i, k], y[i, k])
+
+
+@inline
+def _gelu(x, after, g):
+    for n in range(len(g)):
+        g[n] = after[n] * tanh_gelu(x[n])
+
+
+@inline
+def _copy(source, out):
+    for n in range(len(out)):
+        out[n] = source[n]
+
+
+@inline
+def _gate(value, z, factor, addend, y):
+    for n in range(len(y)):
+        y[n] = addend[n] + factor[n] * value[n] * logistic(z[n])
+
+
+@parallel
+def _backward(of_gelu, share, W, grad_W, grad_b, x, z, after, scale, grad, grad_x):
+    for task in numba.prange(len(grad_W)):
+        totals = grad_W[task], grad_b[task]
+        _backward_tiles(np.int64(task), share, of_gelu, W, *totals, x, z, after, scale, grad, grad_x)
+
+
+@part
+def _backward_tiles(task, share, of_gelu, W, grad_W, grad_b, x, z, after, scale, grad, grad_x):
+    """Gradients of a task's tiles: of the value by way of g, or of x directly, and of the gate by way of g."""
+    g, slope, grad_z, grad_g, direct = _rows(x), _rows(x), _rows(x), _rows(x), _rows(x)
+    of_value, of_other = (grad_g, direct) if of_gelu else (direct, grad_g)
+    grad_W[:], grad_b[:] = 0, 0
+    for tile in range(task * share, min((task + 1) * share, len(x) * _tiles(x.shape[1]))):
+        i, low, high = _tile(tile, x.shape[1])
+        of_other[:] = 0
+        for k in range(low, high):
+            r = k - low
+            _gelu_and_slope(x[i, k], row_of(after, i, k), g[r], slope[r])
+            value = g[r] if of_gelu else x[i, k]
+            _gate_back(value, z[i, k], row_of(scale, i, k), row_of(grad, i, k), of_value[r], grad_z[r], grad_b)
+        rows = grad_z[: high - low]
+        add_matrix_product(rows.T, g[: high - low], grad_W)
+        add_matrix_product(rows, W, grad_g[: high - low])
+        for k in range(low, high):
+            _add_product(direct[k - low], grad_g[k - low], slope[k - low], grad_x[i, k])
+
+
+@inline
+def _gelu_and_slope(x, after, g, slope):
+    for n in range(len(g)):
+        value, derivative = tanh_gelu_and_slope(x[n])
+        g[n], slope[n] = after[n] * value, after[n] * derivative
+
+
+@inline
+def _gate_back(value, z, factor, grad, of_value, of_z, of_bias):
+    for n in range(len(z)):
+        s, slope = logistic_and_slope(z[n])
+        of_value[n] = factor[n] * grad[n] * s
+        of_z[n] = factor[n] * grad[n] * value[n] * slope
+        of_bias[n] += of_z[n]
+
+
+@inline
+def _add_product(a, b, c, out):
+    for n in range(len(out)):
+        out[n] = a[n] + b[n] * c[n]
