@@ -181,52 +181,48 @@ def _backward(
 ):
     states = A, Bu, handed
     for task in numba.prange(len(grad_C)):
-        _enter_back(np.int64(task), share, states, conjugate, C, grad_y, grad_x, adjoint, grad_C[task])
+        _enter_back(np.int64(task), share, conjugate, C, grad_y, grad_x, adjoint)
     for i in numba.prange(len(u)):
         _hand_on(conjugate, adjoint[i], u.shape[1], True)
     for task in numba.prange(len(grad_C)):
-        totals = grad_A[task], grad_B[task], grad_D[task]
+        totals = grad_A[task], grad_B[task], grad_C[task], grad_D[task]
         _answer_back(np.int64(task), share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u)
 
 
 @part
-def _enter_back(task, share, states, conjugate, C, grad_y, grad_x, adjoint, grad_C):
-    """Gradients of states as outputs alone read them, and of C; and the adjoint that each segment leaves behind."""
-    A, Bu, handed = states
-    memory = _states(handed[0, 0])
-    grad_C[:] = 0
-    first, last = _segments(task, share, handed)
+def _enter_back(task, share, conjugate, C, grad_y, grad_x, adjoint):
+    """Gradients of states as outputs alone read them, and the adjoint that each segment leaves behind."""
+    first, last = _segments(task, share, adjoint)
     for k in range(first, last):
-        i, s, steps = _segment(k, handed)
-        g, grads = grad_y[i, steps], grad_x[i, steps]
-        x, rows = memory[: len(g)], grads.reshape(len(g), -1)
-        _run(A, Bu[i, steps], handed[i, s], x)
-        add_matrix_product(x.reshape(len(x), -1).T, g, grad_C)
+        i, s, steps = _segment(k, adjoint)
+        grads = grad_x[i, steps]
+        rows = grads.reshape(len(grads), -1)
         rows[:] = 0
-        add_matrix_product(g, C, rows)
+        add_matrix_product(grad_y[i, steps], C, rows)
         for d in range(adjoint.shape[2]):
-            _over_states(last_state, A.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
+            _over_states(last_state, conjugate.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
 
 
 @part
 def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u):
-    """Gradients of inputs, A, B and D."""
-    (A, Bu, handed), (grad_A, grad_B, grad_D) = states, totals
+    """Gradients of inputs and matrices."""
+    (A, Bu, handed), (grad_A, grad_B, grad_C, grad_D) = states, totals
     memory, of_memory = _states(handed[0, 0]), _states(A)
-    grad_A[:], grad_B[:], grad_D[:] = 0, 0, 0
+    grad_A[:], grad_B[:], grad_C[:], grad_D[:] = 0, 0, 0, 0
     first, last = _segments(task, share, handed)
     for k in range(first, last):
         i, s, steps = _segment(k, handed)
         g, inputs, out = grad_y[i, steps], u[i, steps], grad_u[i, steps]
         x, grad_Bu = memory[: len(g)], of_memory[: len(g)]
+        _scale(D, g, out)
+        _correlate(g, inputs, grad_D)
         _run(A, Bu[i, steps], handed[i, s], x)
+        add_matrix_product(x.reshape(len(x), -1).T, g, grad_C)
         for d in range(handed.shape[2]):
             _over_states(scan_back, A.shape[1], (A, x, grad_x[i, steps], grad_Bu, adjoint[i, s, d], grad_A, d))
         rows = grad_Bu.reshape(len(g), -1)
         add_matrix_product(rows.T, inputs, grad_B)
-        _scale(D, g, out)
         add_matrix_product(rows, B, out)
-        _correlate(g, inputs, grad_D)
 
 
 @embedded
