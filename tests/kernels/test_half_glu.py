@@ -58,7 +58,7 @@ def outputs_and_gradients(function, inputs, cotangent, of_gelu):
 @settings(max_examples=40, deadline=None)
 @given(
     B=st.integers(1, 3),
-    L=st.sampled_from([256, 257, 383, 384, 600]),  # around whole tiles
+    L=st.sampled_from([64, 127, 128, 129, 256, 300]),  # around whole tiles
     H=st.sampled_from([16, 48]),
     factors=st.sampled_from([None, "time", "each"]),
     of_gelu=st.booleans(),
@@ -107,7 +107,7 @@ def test_nan_and_infinity_are_not_hidden():
 
 @pytest.mark.parametrize(
     ("shape", "change"),
-    [((2, 300, 24), None), ((1, 255, 16), None), ((2, 300, 16), torch.float64), ((2, 300, 16), torch.bfloat16)],
+    [((2, 300, 24), None), ((8, 63, 16), None), ((2, 300, 16), torch.float64), ((2, 300, 16), torch.bfloat16)],
     ids=["part of a register", "few steps", "double", "half"],
 )
 def test_others_take_the_functions_one_by_one(shape, change, kernel_calls):

@@ -15,7 +15,7 @@ from longrange.kernels.linear import is_amd
 from longrange.kernels.pointwise import gated, gelu_fork, spreads
 from longrange.kernels.shapes import check_fit
 
-_LEAST = 256  # steps of a batch: fewer are not worth the call
+_LEAST = 64  # steps of a sequence: of fewer, as in a recurrence, a tile would be mostly empty
 
 
 def half_glu(
@@ -58,7 +58,7 @@ def _has_kernel(x: Tensor, *others: Tensor | None) -> bool:
     if backend.resolve(x.device) != "cpu" or not is_amd() or torch.is_autocast_enabled("cpu"):
         return False
     single = all(t is None or t.dtype == torch.float32 for t in (x, *others))
-    return single and x.dim() == 3 and x.shape[-1] % LANES == 0 and x.shape[:2].numel() >= _LEAST
+    return single and x.dim() == 3 and x.shape[-1] % LANES == 0 and x.shape[1] >= _LEAST
 
 
 class _HalfGlu(torch.autograd.Function):
