@@ -2,12 +2,15 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from omegaconf import OmegaConf
 
 from longrange.cli import CONFIG_DIR, compose, opened
 from longrange.diagnose import group_options
+from tests.paths import ROOT
 
 HELP = {path.stem: path.read_text() for path in sorted((CONFIG_DIR / "hydra" / "help").glob("*.yaml"))}
 SHORT_FORMS = ("--status", "data=all")  # of scripts/prepare_data.py; Hydra does not see them
@@ -36,3 +39,11 @@ def test_the_help_of_the_benchmarks_says_what_each_measures(option):
 def test_those_with_values_to_give_or_data_to_read_have_an_example():
     shown = {word.partition("=")[2] for script, words in examples() for word in words if word.startswith("benchmark=")}
     assert shown >= {"peers", "precision", "loader", "profile"}
+
+
+def test_a_reader_that_has_enough_of_the_help_is_no_error():
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141

@@ -4,7 +4,7 @@ A script is a function of a composed configuration under `@main("<config>")`. Wh
 datasets) it imports inside that function, so that `--help` and mistyped commands answer at once.
 
 Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed line explains, 75 stopped by SIGTERM or
-SIGUSR1 after a checkpoint, 130 interrupted.
+SIGUSR1 after a checkpoint, 130 interrupted, 141 its output was closed.
 """
 
 import functools
@@ -41,6 +41,7 @@ from longrange.secrecy import refuse_secrets
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 
+_EXIT_UNREAD = 141  # as a shell counts a program that SIGPIPE ends
 EXIT_AGAIN = 75  # what sysexits.h calls a temporary failure: start the same command again
 
 Task = Callable[[DictConfig], Any]
@@ -166,6 +167,9 @@ def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
         run()
     except JobFailedError as failure:
         sys.exit(failure.code)
+    except BrokenPipeError:  # who reads the output, as `head` does, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes what is left when it ends
+        sys.exit(_EXIT_UNREAD)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted before the run began; start it again with the same command\n")
         sys.exit(130)
