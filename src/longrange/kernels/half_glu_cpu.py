@@ -47,7 +47,7 @@ def half_glu_backward(
     scale: Tensor | None,
     of_gelu: bool,
     grad: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Gradients of x, weight and bias from those of the outputs."""
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
     tiles = len(x) * -(-x.shape[1] // _TILE)
