@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from longrange.kernels import linear, round_projections
-from longrange.kernels.linear import _images, _suits_convolution, _suits_transposed
+from longrange.kernels.linear import _images, _suits_convolution
 from tests.backends import gpu_only, with_gradients
 
 
@@ -56,13 +56,6 @@ def test_images_are_of_about_1000_steps_and_the_same_memory():
         assert y.shape == (images, 3, 1, steps // images)
         assert y.data_ptr() == x.data_ptr()
         assert y.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_which_products_are_transposed():
-    narrow, wide, widest = [(16, 128), (63, 64)], [(64, 128), (200, 300)], [(256, 300), (512, 1024)]
-    assert [_suits_transposed(torch.zeros(*shape)) for shape in narrow + wide + widest] == [True] * 2 + [False] * 4
-    turned = [_suits_transposed(torch.zeros(*shape[::-1])) for shape in narrow + wide + widest]
-    assert turned == [False] * 2 + [True] * 2 + [False] * 2
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return _Rounded.apply(x, weight, bias)
     if not _suits_convolution(x, weight):
         return F.linear(x, weight, bias)
-    y = (_transposed if _suits_transposed(weight) else F.conv2d)(_images(x), weight[:, :, None, None], bias)
+    y = F.conv2d(_images(x), weight[:, :, None, None], bias)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
@@ -53,21 +53,6 @@ def _images(x: Tensor) -> Tensor:
     steps = x.numel() // x.shape[-1]
     n = gcd(steps, 2 ** max((steps // 1024).bit_length() - 1, 0))
     return x.reshape(n, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
-
-
-def _transposed(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv_transpose2d(images, weight.transpose(0, 1), bias)
-
-
-def _suits_transposed(weight: Tensor) -> bool:
-    """Whether the transposed convolution, in which x and the output's gradient change places, is faster backward.
-
-    For the weight's gradient oneDNN reads one of the two several times: of a convolution the output's gradient, N wide,
-    of a transposed one x, K wide. Where one side has under 64 channels it had better be the wide one, else the narrow
-    one, and from 256 on all are alike.
-    """
-    N, K = weight.shape
-    return N < K if min(N, K) < 64 else min(N, 256) > K
 
 
 def _suits_convolution(x: Tensor, weight: Tensor) -> bool:
