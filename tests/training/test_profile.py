@@ -45,7 +45,7 @@ PARTS = {
     },
     "s4": {
         "layer: kernel",
-        "layer: dplr transform",
+        "layer: dplr kernel",
         "layer: two sided convolution",
         "activation: gelu fork",
         "activation: glu",

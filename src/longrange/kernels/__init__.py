@@ -4,7 +4,7 @@ from longrange.kernels.batch_norm import batch_norm
 from longrange.kernels.cauchy import cauchy
 from longrange.kernels.convolution import causal_convolution, two_sided_convolution
 from longrange.kernels.diagonal_system import diagonal_system
-from longrange.kernels.dplr import dplr_transform
+from longrange.kernels.dplr import dplr_kernel
 from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.half_glu import half_glu
 from longrange.kernels.linear import linear, round_projections
@@ -23,7 +23,7 @@ __all__ = [
     "causal_convolution",
     "diagonal_scan",
     "diagonal_system",
-    "dplr_transform",
+    "dplr_kernel",
     "feature_scan",
     "gated",
     "gelu",

@@ -4,11 +4,11 @@ A pole a + ib and its conjugate together, with weight v and at z = iy, are
 
     2 (z p - s) q,  p = Re v,  s = Re(v conj(a + ib)),  1/q = (z - a - ib)(z - a + ib) = a^2 + (b - y)(b + y) - 2iay,
 
-so one complex reciprocal serves all J sums, with four multiply-adds each: a pole's term is p iyq - s q with the factor
-in p and s. The factors b - y and b + y are exact to rounding where y is near the resonance b, which the difference of
-the squares is not.
+so one complex reciprocal serves all J sums, with four multiply-adds each: iy times the sum of p q, minus that of s q,
+with the factor in p and s. The factors b - y and b + y are exact to rounding where y is near the resonance b, which
+the difference of the squares is not.
 
-A task is a feature and goes along the points by vector registers: q and iyq of every pole lie in the first-level cache,
+A task is a feature and goes along the points by vector registers: the q of every pole lie in the first-level cache,
 sums in registers. They are made in pairs, for more additions that need not wait for one another.
 """
 
@@ -81,11 +81,11 @@ def _forward(weights, poles, y, one, out):
 @part
 def _sum(weights, poles, y, one, out):
     """One feature: weights (ceil(J / 2), 4 N), poles (2 N,), out (J, 2, K)."""
-    q, whole = np.empty(len(poles) * ROW, y.dtype), np.empty((2 * len(weights), 2, len(y)), y.dtype)
+    q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((2 * len(weights), 2, len(y)), y.dtype)
     for at in range(0, len(y), LANES):
         reciprocals(poles, lanes(y, at), lanes(one, 0), q)
         for row in range(len(weights)):
-            first, second = two_sums(weights[row], q)
+            first, second = two_sums(weights[row], q, lanes(y, at))
             _write(first, whole[2 * row], at)
             _write(second, whole[2 * row + 1], at)
     out[:] = whole[: len(out), :, : out.shape[2]]
@@ -99,30 +99,28 @@ def _write(number, parts, at):
 
 @inline
 def reciprocals(poles, y, one, out):
-    """q and iyq of every pole at LANES points."""
-    for at in range(0, len(poles), 2):
-        a, b = spread_pair(poles, at)
+    """q of every pole at LANES points."""
+    for n in range(len(poles) // 2):
+        a, b = spread_pair(poles, 2 * n)
         re, im = a * a + (b - y) * (b + y), (a + a) * y
         inverse = one / (re * re + im * im)
-        re, im = inverse * re, inverse * im
-        store(out, at * ROW, (re, im))
-        store(out, (at + 1) * ROW, (nothing(poles) - y * im, y * re))
+        store(out, n * ROW, (inverse * re, inverse * im))
 
 
 @inline
-def two_sums(weights, q):
-    """Both sums of a row of weights, (4 N,); parts of p and s apart."""
+def two_sums(weights, q, y):
+    """Both sums of a row of weights, (4 N,), at LANES points."""
     zero = nothing(q)
     p_re = p_im = s_re = s_im = second_p_re = second_p_im = second_s_re = second_s_im = zero
     for at in range(0, len(weights), 4):
-        re, im = load(q, at // 2 * ROW)
-        y_re, y_im = load(q, (at // 2 + 1) * ROW)
+        re, im = load(q, at // 4 * ROW)
         p, s = spread_pair(weights, at)
-        p_re, p_im, s_re, s_im = p_re + p * y_re, p_im + p * y_im, s_re + s * re, s_im + s * im
+        p_re, p_im, s_re, s_im = p_re + p * re, p_im + p * im, s_re + s * re, s_im + s * im
         p, s = spread_pair(weights, at + 2)
-        second_p_re, second_p_im = second_p_re + p * y_re, second_p_im + p * y_im
+        second_p_re, second_p_im = second_p_re + p * re, second_p_im + p * im
         second_s_re, second_s_im = second_s_re + s * re, second_s_im + s * im
-    return (p_re - s_re, p_im - s_im), (second_p_re - second_s_re, second_p_im - second_s_im)
+    first = zero - y * p_im - s_re, y * p_re - s_im
+    return first, (zero - y * second_p_im - second_s_re, y * second_p_re - second_s_im)
 
 
 @parallel
@@ -134,7 +132,7 @@ def _backward(weights, poles, y, one, grad, grad_weights, grad_poles):
 @part
 def _sum_backward(weights, poles, y, one, grad, grad_weights, grad_poles):
     """One feature, see `_sum`."""
-    q, of_sums = np.empty(len(poles) * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
+    q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
     whole = np.zeros((2 * len(weights), 2, len(y)), y.dtype)
     whole[: len(grad), :, : grad.shape[2]] = grad
     of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
@@ -154,8 +152,8 @@ def retreat(weights, y, q, of_sums, of_weights, of_poles):
     `add_up`.
     """
     for n in range(weights.shape[1] // 4):
-        re, im = load(q, 2 * n * ROW)
-        y_re, y_im = load(q, (2 * n + 1) * ROW)
+        re, im = load(q, n * ROW)
+        y_re, y_im = y * re, y * im
         p_re = p_im = s_re = s_im = nothing(q)
         for row in range(len(weights)):
             for column in range(2):
@@ -163,7 +161,7 @@ def retreat(weights, y, q, of_sums, of_weights, of_poles):
                 g_re, g_im = load(of_sums[row], column * ROW)
                 p, s = spread_pair(weights[row], i)
                 p_re, p_im, s_re, s_im = p_re + p * g_re, p_im + p * g_im, s_re + s * g_re, s_im + s * g_im
-                _add(of_weights[row, i], g_re * y_re + g_im * y_im)
+                _add(of_weights[row, i], g_im * y_re - g_re * y_im)
                 _add(of_weights[row, i + 1], nothing(q) - g_re * re - g_im * im)
         g_re, g_im = y * p_im - s_re, nothing(q) - y * p_re - s_im
         square_re, square_im = re * re - im * im, (re + re) * im

@@ -6,12 +6,12 @@ back. Nothing but the inputs and the outputs is in memory, and sequences have no
 
 import numba
 from torch import Tensor
-from torch.nn.functional import pad
 
 from longrange.kernels.fft_cpu import LONGEST, forward, inverse, tables
-from longrange.kernels.lanes import LANES, turn
-from longrange.kernels.numba_tools import aligned, arrays, embedded, parallel, part
+from longrange.kernels.lanes import LANES
+from longrange.kernels.numba_tools import aligned, arrays, parallel, part
 from longrange.kernels.spectra_cpu import add_correlation, multiply
+from longrange.kernels.transpose_cpu import steps_of, to_features, to_steps, whole_slices
 
 
 def period(n: int) -> int | None:
@@ -32,7 +32,7 @@ def convolve(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: i
     Returns:
         (B, L, M, H).
     """
-    H, inputs = u.shape[-1], _whole_slices(u, K, K_back, D)
+    H, inputs = u.shape[-1], _all_whole(u, K, K_back, D)
     y = u.new_empty(*u.shape[:2], len(K), inputs[0].shape[-1])
     _convolve(*arrays(*inputs, y, *tables(u.dtype)), n)
     return y[..., :H].contiguous()
@@ -43,8 +43,8 @@ def correlate(
 ) -> list[Tensor | None]:
     """Gradients of `convolve` in u, if for_u, and in K, K_back and D, if for_K; None for the others and for None."""
     shapes = [None if x is None else x.shape for x in (u, K, K_back, D)]
-    u, *kernels = _whole_slices(u, K, K_back, D)
-    grad_y = _padded(grad_y, -1)
+    u, *kernels = _all_whole(u, K, K_back, D)
+    grad_y = whole_slices(grad_y, -1)
     grads = [x.new_empty(x.shape) for x in (u, *kernels)]
     _correlate(*arrays(grad_y, u, *kernels, *grads, *tables(u.dtype)), n, for_u, for_K)
     wanted = (for_u, for_K, for_K, for_K)
@@ -54,16 +54,11 @@ def correlate(
     ]
 
 
-def _whole_slices(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None) -> list[Tensor]:
+def _all_whole(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None) -> list[Tensor]:
     """All with zeros after the last feature, up to a multiple of LANES; a future of no steps and a D of 0 for None."""
     K_back = K[..., :0] if K_back is None else K_back
     D = K.new_zeros(K.shape[:2]) if D is None else D
-    return [_padded(u, -1), _padded(K, -2), _padded(K_back, -2), _padded(D, -1)]
-
-
-def _padded(x: Tensor, axis: int) -> Tensor:
-    missing = -x.shape[axis] % LANES
-    return pad(x, (0, 0) * (-axis - 1) + (0, missing)) if missing else x
+    return [whole_slices(u, -1), whole_slices(K, -2), whole_slices(K_back, -2), whole_slices(D, -1)]
 
 
 @parallel
@@ -122,12 +117,12 @@ def _kernel(K, K_back, D, m, h, L, z, factors):
 
     The past runs from the first step on, the future backwards from the last.
     """
-    steps, past, future = _steps(z), min(L, K.shape[2]), min(L - 1, K_back.shape[2])
+    steps, past, future = steps_of(z), min(L, K.shape[2]), min(L - 1, K_back.shape[2])
     n = len(steps)
     scale = z.dtype.type(0.5 / n)
-    _to_steps(K[m, h : h + LANES], steps[:past], scale)
+    to_steps(K[m, h : h + LANES], steps[:past], scale)
     steps[past : n - future] = 0
-    _to_steps(K_back[m, h : h + LANES], steps[::-1][:future], scale)
+    to_steps(K_back[m, h : h + LANES], steps[::-1][:future], scale)
     for c in range(LANES):
         steps[0, c] += D[m, h + c] * scale
     forward(steps, z, factors)
@@ -136,41 +131,10 @@ def _kernel(K, K_back, D, m, h, L, z, factors):
 @part
 def _gradients(z, m, h, L, grad_K, grad_back, grad_D, factors):
     """The transpose of `_kernel`; what is read of a kernel ends with the sequence."""
-    steps, past, future = _steps(z), min(L, grad_K.shape[2]), min(L - 1, grad_back.shape[2])
+    steps, past, future = steps_of(z), min(L, grad_K.shape[2]), min(L - 1, grad_back.shape[2])
     scale = z.dtype.type(0.5 / len(steps))
     inverse(z, steps, factors)
-    _to_features(steps[:past], grad_K[m, h : h + LANES], scale)
-    _to_features(steps[::-1][:future], grad_back[m, h : h + LANES], scale)
+    to_features(steps[:past], grad_K[m, h : h + LANES], scale)
+    to_features(steps[::-1][:future], grad_back[m, h : h + LANES], scale)
     for c in range(LANES):
         grad_D[m, h + c] = steps[0, c] * scale
-
-
-@embedded
-def _steps(z):
-    """The memory of a transform as a period of steps, (n, LANES), of the type that slices of larger arrays have."""
-    return z.reshape(len(z) // LANES, LANES)[:, :LANES]
-
-
-@part
-def _to_steps(rows, steps, scale):
-    """The first steps of rows (LANES, any length), times a factor."""
-    count = len(steps)
-    whole = count - count % LANES
-    for t in range(0, whole, LANES):
-        turn(rows[:, t : t + LANES], steps[t : t + LANES], scale)
-    for t in range(whole, count):
-        for c in range(LANES):
-            steps[t, c] = rows[c, t] * scale
-
-
-@part
-def _to_features(steps, rows, scale):
-    """What `_to_steps` does, transposed: zeros after the first steps."""
-    count = len(steps)
-    whole = count - count % LANES
-    for t in range(0, whole, LANES):
-        turn(steps[t : t + LANES], rows[:, t : t + LANES], scale)
-    for t in range(whole, count):
-        for c in range(LANES):
-            rows[c, t] = steps[t, c] * scale
-    rows[:, count:] = 0

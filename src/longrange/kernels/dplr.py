@@ -1,48 +1,66 @@
-"""The transform of S4's kernel at the roots of unity: the Cauchy sums and the Woodbury identity in one.
+"""S4's kernel from its parameters: the Cauchy sums, the Woodbury identity and the inverse transform in one.
 
 Source: S4 (arXiv 2111.00396), section 3 and appendix C.3.
 """
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend
 from longrange.kernels.cauchy import cauchy
-from longrange.kernels.dplr_cpu import transform_backward, transform_forward
-from longrange.ssm import transform_from_sums
+from longrange.kernels.cauchy_reference import cauchy_reference
+from longrange.kernels.dplr_cpu import spectrum_backward, spectrum_forward
+from longrange.kernels.parts import parts
+from longrange.kernels.real_fft_cpu import irfft, irfft_backward
+from longrange.kernels.shapes import check_fit
+from longrange.ssm import cauchy_weights, kernel_from_transform, nodes, transform_from_sums
 
 
-def dplr_transform(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
-    """Values at the nodes of the generating function of a truncated kernel, with M channels and a low-rank part of R.
+def dplr_kernel(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, L: int) -> Tensor:
+    """The first L steps of the kernels of M channels, K_l = C A_bar^l B_bar, with A = diag(Lambda) - P P^*.
 
-    Differentiable in v and Lambda alone; a time step enters through both. For rank 1 on the CPU the sums are combined
-    where they are made and never stored; the backward pass makes them again.
+    For rank 1 on a CPU nothing but the kernels is stored; the backward pass makes the sums again.
 
     Args:
-        v: of `ssm.cauchy_weights`, (M + R, 1 + R, 2, H, N) float: real parts, imaginary parts.
-        Lambda: one pole of each pair, (2, H, N) float, negative real parts.
-        y: of `ssm.nodes`, (K,) float.
+        B: one of each conjugate pair, as all of the system, (H, N/2) complex.
+        C: truncated to L steps, C (I - A_bar^L), (M, H, N/2) complex.
+        P: (R, H, N/2) complex.
+        Lambda: (H, N/2) complex, negative real parts.
+        dt: time steps, (H,) float.
+        L: steps, at least 1.
     Returns:
-        (M, H, K) complex.
+        (M, H, L) float.
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
-    if v.shape[1] == 2 and backend.resolve(v.device) == "cpu":
-        return _Transform.apply(v, Lambda, y)
-    return dplr_transform_reference(v, Lambda, y)
+    fits = B.shape == C.shape[1:] == P.shape[1:] == Lambda.shape and dt.shape == B.shape[:1]
+    check_fit(fits, B=B, C=C, P=P, Lambda=Lambda, dt=dt)
+    if len(P) == 1 and backend.resolve(dt.device) == "cpu":
+        return _Kernel.apply(B, C, P[0], Lambda, dt, nodes(L, dt.dtype), L)
+    return _from_sums(cauchy, B, C, P, Lambda, dt, L)
 
 
-def dplr_transform_reference(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
-    """As `dplr_transform`, the sums stored and combined in plain torch; any rank."""
-    sums = torch.complex(*cauchy(v.flatten(0, 1), Lambda, y).unbind(1))
-    return transform_from_sums(sums.unflatten(0, v.shape[:2]), y)
+def dplr_kernel_reference(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, L: int) -> Tensor:
+    """As `dplr_kernel`, all sums stored, in plain torch."""
+    return _from_sums(cauchy_reference, B, C, P, Lambda, dt, L)
 
 
-class _Transform(torch.autograd.Function):
+def _from_sums(cauchy, B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, L: int) -> Tensor:
+    y, weights = nodes(L, dt.dtype, dt.device), cauchy_weights(B, C, P, dt)
+    v, poles = parts(weights).movedim(0, 2).flatten(0, 1), parts(dt.unsqueeze(-1) * Lambda)
+    sums = torch.complex(*cauchy(v, poles, y).unbind(1)).unflatten(0, weights.shape[:2])
+    return kernel_from_transform(transform_from_sums(sums, y), weights, L)
+
+
+class _Kernel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, v, Lambda, y):
-        ctx.save_for_backward(v, Lambda, y)
-        return transform_forward(v, Lambda, y)
+    def forward(ctx, B, C, P, Lambda, dt, y, L):
+        ctx.save_for_backward(B, C, P, Lambda, dt, y)
+        ctx.L = L
+        return irfft(spectrum_forward(B, C, P, Lambda, dt, y, L), L)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
-        return *transform_backward(*ctx.saved_tensors, grad), None
+        return *spectrum_backward(*ctx.saved_tensors, ctx.L, irfft_backward(grad)), None, None

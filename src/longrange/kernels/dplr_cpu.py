@@ -1,4 +1,4 @@
-"""The transform of S4's kernel on the CPU in Numba, for a low-rank part of rank 1.
+"""The spectrum of S4's kernel on the CPU in Numba, from the parameters of a system whose low-rank part has rank 1.
 
 At each node the sums of the M channels with B and P, r(C, B) and r(C, P), and those of the low-rank part, r(P^*, B) and
 r(P^*, P), are combined where they are made,
@@ -13,44 +13,64 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.cauchy_cpu import (
-    add_up,
-    reciprocals,
-    retreat,
-    table_gradients,
-    tables,
-    two_sums,
-    whole_registers,
-)
+from longrange.kernels.cauchy_cpu import add_up, reciprocals, retreat, two_sums, whole_registers
 from longrange.kernels.complex_lanes import ROW, load_joined, minus, plus, store, store_joined, times, times_conjugate
 from longrange.kernels.lanes import LANES, lanes, nothing
 from longrange.kernels.numba_tools import arrays, inline, parallel, part
 
 
-def transform_forward(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
-    """As `dplr_transform_reference` for rank 1, without gradients.
+def spectrum_forward(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, y: Tensor, L: int) -> Tensor:
+    """The transform of the kernels at frequencies up to L / 2.
 
     Args:
-        v: (M + 1, 2, 2, H, N).
-        Lambda: (2, H, N).
-        y: (K,).
+        B: (H, N) complex.
+        C: (M, H, N) complex.
+        P: (H, N) complex.
+        Lambda: (H, N) complex.
+        dt: (H,).
+        y: `ssm.nodes` of L.
+        L: steps.
     Returns:
-        (M, H, K) complex.
+        (M, H, L // 2 + 1) complex.
     """
-    rows, _, _, H, _ = v.shape
-    out = v.new_empty(rows - 1, H, len(y), 2)
-    _forward(*arrays(*tables(v.flatten(0, 1), Lambda), *_points(y), out.flatten(2)))
+    weights, poles = _new_tables(C, dt)
+    _tables(*_arrays(B, C, P, Lambda, dt, weights, poles))
+    out = dt.new_empty(*C.shape[:2], L // 2 + 1, 2)
+    _spectra(*arrays(weights, poles, *_points(y), out.flatten(2)), len(y))
+    if L % 2 == 0:
+        out[:, :, -1, 0], out[:, :, -1, 1] = _at_infinity(weights).sum(-1) / 2, 0
     return torch.view_as_complex(out)
 
 
-def transform_backward(v: Tensor, Lambda: Tensor, y: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of `transform_forward` in v and Lambda; grad is (M, H, K) complex."""
-    grad = torch.view_as_real(grad.resolve_conj()).flatten(2)
-    weights, poles = tables(v.flatten(0, 1), Lambda)
-    grads = v.new_empty(weights.shape), v.new_empty(poles.shape)
-    _backward(*arrays(weights, poles, *_points(y), grad, *grads))
-    grad_v, grad_Lambda = table_gradients(v.flatten(0, 1), Lambda, *grads)
-    return grad_v.view_as(v), grad_Lambda
+def spectrum_backward(
+    B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, y: Tensor, L: int, grad: Tensor
+) -> list[Tensor]:
+    """Gradients of `spectrum_forward` in B, C, P, Lambda and dt."""
+    weights, poles = _new_tables(C, dt)
+    _tables(*_arrays(B, C, P, Lambda, dt, weights, poles))
+    tables = torch.empty_like(weights), torch.empty_like(poles)
+    grad = torch.view_as_real(grad.resolve_conj())
+    _spectra_backward(*arrays(weights, poles, *_points(y), grad.flatten(2), *tables), len(y))
+    if L % 2 == 0:
+        _at_infinity(tables[0]).add_(grad[:, :, -1, :1] / 2)
+    grads = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (B, C, P, Lambda, dt)]
+    _tables_backward(*_arrays(B, C, P, Lambda, dt, *tables, *grads))
+    return grads
+
+
+def _new_tables(C: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    M, H, N = C.shape
+    return dt.new_empty(H, M + 1, 4 * N), dt.new_empty(H, 2 * N)
+
+
+def _at_infinity(weights: Tensor) -> Tensor:
+    """2p of C and B, (M, H, N): half its sum is the value at z = infinity, where the low-rank part vanishes."""
+    return weights[:, :-1, ::4].transpose(0, 1)
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """Arrays with the parts of complex numbers side by side along the last axis."""
+    return arrays(*(torch.view_as_real(x.resolve_conj()).flatten(-2) if x.is_complex() else x for x in tensors))
 
 
 def _points(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,29 +80,54 @@ def _points(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @parallel
-def _forward(weights, poles, y, half, one, out):
+def _tables(B, C, P, Lambda, dt, weights, poles):
+    """2p and 2s of each row C or P^* times each column B or P times dt, (H, M + 1, 4 N), and dt Lambda, (H, 2 N)."""
+    for h in numba.prange(len(dt)):
+        for i in range(0, poles.shape[1], 2):
+            a, b = dt[h] * Lambda[h, i], dt[h] * Lambda[h, i + 1]
+            poles[h, i], poles[h, i + 1] = a, b
+            for row in range(weights.shape[1]):
+                re, im = _row(C, P, row, h, i)
+                out = weights[h, row, 2 * i : 2 * i + 4]
+                _weigh(2 * dt[h] * re, 2 * dt[h] * im, B[h, i], B[h, i + 1], a, b, out, 0)
+                _weigh(2 * dt[h] * re, 2 * dt[h] * im, P[h, i], P[h, i + 1], a, b, out, 2)
+
+
+@inline
+def _row(C, P, row, h, i):
+    return (C[row, h, i], C[row, h, i + 1]) if row < len(C) else (P[h, i], -P[h, i + 1])
+
+
+@inline
+def _weigh(re, im, column_re, column_im, a, b, out, at):
+    out[at] = re * column_re - im * column_im
+    out[at + 1] = a * out[at] + b * (re * column_im + im * column_re)
+
+
+@parallel
+def _spectra(weights, poles, y, half, one, out, nodes):
     for h in numba.prange(len(poles)):
-        _transform(weights[h], poles[h], y, half, one, out[:, h])
+        _spectrum(weights[h], poles[h], y, half, one, out[:, h, : 2 * nodes])
 
 
 @part
-def _transform(weights, poles, y, half, one, out):
+def _spectrum(weights, poles, y, half, one, out):
     """One feature: weights (M + 1, 4 N), poles (2 N,), out (M, 2 K)."""
-    q, whole = np.empty(len(poles) * ROW, y.dtype), np.empty((len(out), 2 * len(y)), y.dtype)
+    q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(out), 2 * len(y)), y.dtype)
     for at in range(0, len(y), LANES):
         reciprocals(poles, lanes(y, at), lanes(one, 0), q)
-        ratio, _ = _low_rank(weights[-1], q, lanes(one, 0))
+        ratio, _ = _low_rank(weights[-1], q, lanes(y, at), lanes(one, 0))
         for m in range(len(out)):
-            with_B, with_P = two_sums(weights[m], q)
-            turned = times(minus(with_B, times(with_P, ratio)), (lanes(one, 0), lanes(half, at)))
-            store_joined(whole[m], 2 * at, turned)
+            with_B, with_P = two_sums(weights[m], q, lanes(y, at))
+            both = times(minus(with_B, times(with_P, ratio)), (lanes(one, 0), lanes(half, at)))
+            store_joined(whole[m], 2 * at, both)
     out[:] = whole[:, : out.shape[1]]
 
 
 @inline
-def _low_rank(weights, q, one):
+def _low_rank(weights, q, y, one):
     """r(P^*, B) / (1 + r(P^*, P)), and the reciprocal of the conjugate of what is below the line."""
-    above, (re, im) = two_sums(weights, q)
+    above, (re, im) = two_sums(weights, q, y)
     re = one + re
     size = re * re + im * im
     inverse = re / size, im / size
@@ -90,33 +135,33 @@ def _low_rank(weights, q, one):
 
 
 @parallel
-def _backward(weights, poles, y, half, one, grad, grad_weights, grad_poles):
+def _spectra_backward(weights, poles, y, half, one, grad, grad_weights, grad_poles, nodes):
     for h in numba.prange(len(poles)):
-        _transform_backward(weights[h], poles[h], y, half, one, grad[:, h], grad_weights[h], grad_poles[h])
+        _spectrum_backward(weights[h], poles[h], y, half, one, grad[:, h, : 2 * nodes], grad_weights[h], grad_poles[h])
 
 
 @part
-def _transform_backward(weights, poles, y, half, one, grad, grad_weights, grad_poles):
-    """One feature, see `_transform`."""
-    q, of_sums = np.empty(len(poles) * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
+def _spectrum_backward(weights, poles, y, half, one, grad, grad_weights, grad_poles):
+    """One feature, see `_spectrum`."""
+    q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
     whole = np.zeros((len(grad), 2 * len(y)), y.dtype)
     whole[:, : grad.shape[1]] = grad
     of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
     for at in range(0, len(y), LANES):
         reciprocals(poles, lanes(y, at), lanes(one, 0), q)
-        _uncombine(weights, q, (lanes(one, 0), lanes(half, at)), whole, at, of_sums)
+        _uncombine(weights, q, lanes(y, at), (lanes(one, 0), lanes(half, at)), whole, at, of_sums)
         retreat(weights, lanes(y, at), q, of_sums, of_weights, of_poles)
     add_up(poles, of_weights, of_poles, grad_weights, grad_poles)
 
 
 @inline
-def _uncombine(weights, q, turn, grad, at, out):
+def _uncombine(weights, q, y, turn, grad, at, out):
     """Gradients in the sums at LANES nodes, (M + 1, 2 ROW), from those in their combinations."""
     M = len(grad)
-    ratio, inverse = _low_rank(weights[M], q, turn[0])
+    ratio, inverse = _low_rank(weights[M], q, y, turn[0])
     of_ratio = nothing(q), nothing(q)
     for m in range(M):
-        _, with_P = two_sums(weights[m], q)
+        _, with_P = two_sums(weights[m], q, y)
         of_both = times_conjugate(load_joined(grad[m], 2 * at), turn)
         store(out[m], 0, of_both)
         of_product = minus((nothing(q), nothing(q)), of_both)
@@ -125,3 +170,38 @@ def _uncombine(weights, q, turn, grad, at, out):
     above = times(of_ratio, inverse)
     store(out[M], 0, above)
     store(out[M], ROW, minus((nothing(q), nothing(q)), times_conjugate(above, ratio)))
+
+
+@parallel
+def _tables_backward(B, C, P, Lambda, dt, of_weights, of_poles, of_B, of_C, of_P, of_Lambda, of_dt):
+    """Gradients in what the tables are made of; all but `of_poles` are zeros before."""
+    for h in numba.prange(len(dt)):
+        for i in range(0, of_poles.shape[1], 2):
+            for row in range(of_weights.shape[1]):
+                re, im = _row(C, P, row, h, i)
+                of = of_weights[h, row, 2 * i : 2 * i + 4]
+                a_re, a_im = _unweigh(of, 0, (re, im), B, h, i, Lambda, dt, of_B, of_poles, of_dt)
+                b_re, b_im = _unweigh(of, 2, (re, im), P, h, i, Lambda, dt, of_P, of_poles, of_dt)
+                if row < len(C):
+                    of_C[row, h, i], of_C[row, h, i + 1] = a_re + b_re, a_im + b_im
+                else:
+                    of_P[h, i] += a_re + b_re
+                    of_P[h, i + 1] -= a_im + b_im
+            of_Lambda[h, i], of_Lambda[h, i + 1] = dt[h] * of_poles[h, i], dt[h] * of_poles[h, i + 1]
+            of_dt[h] += of_poles[h, i] * Lambda[h, i] + of_poles[h, i + 1] * Lambda[h, i + 1]
+
+
+@inline
+def _unweigh(of, at, row, column, h, i, Lambda, dt, of_column, of_poles, of_dt):
+    """Adds the gradients of one weight of one feature in the column, the pole and the time step; returns the row's."""
+    (re, im), c_re, c_im = row, column[h, i], column[h, i + 1]
+    product_re, product_im = re * c_re - im * c_im, re * c_im + im * c_re
+    of_p, of_s = 2 * of[at], 2 * dt[h] * of[at + 1]
+    g_re, g_im = of_p + of_s * Lambda[h, i], of_s * Lambda[h, i + 1]
+    of_poles[h, i] += of_s * product_re
+    of_poles[h, i + 1] += of_s * product_im
+    of_dt[h] += g_re * product_re + g_im * product_im
+    g_re, g_im = dt[h] * g_re, dt[h] * g_im
+    of_column[h, i] += g_re * re + g_im * im
+    of_column[h, i + 1] += g_im * re - g_re * im
+    return g_re * c_re + g_im * c_im, g_im * c_re - g_re * c_im

@@ -39,13 +39,24 @@ _FACTORS = 6  # values per block: the real and imaginary parts of three factors
 @cache
 def tables(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The factors w_4b, w_2b and w_4b w_2b of every block b, and w_p of every place; (real, imaginary) pairs."""
-    reversed_digits = torch.zeros(1, dtype=torch.float64)
-    while len(reversed_digits) < LONGEST // 2:
-        reversed_digits = torch.stack([reversed_digits / 2, reversed_digits / 2 + 0.5], 1).flatten()
-    angles = -2 * math.pi * reversed_digits
+    angles = -2 * math.pi * _reversed_digits(LONGEST // 2)
     blocks = torch.stack([angles[::4], angles[::2][: len(angles) // 4], 0 * angles[::4]], 1)
     blocks[:, 2] = blocks[:, 0] + blocks[:, 1]
     return _parts(blocks).to(dtype), _parts(angles).to(dtype)
+
+
+@cache
+def real_tables(N: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The place of every frequency k below N, int64, and exp(-pi i k / N) as (real, imaginary) pairs."""
+    return (N * _reversed_digits(N)).long(), _parts(-math.pi / N * torch.arange(N, dtype=torch.float64)).to(dtype)
+
+
+def _reversed_digits(count: int) -> Tensor:
+    """r_p of so many places, a power of two."""
+    digits = torch.zeros(1, dtype=torch.float64)
+    while len(digits) < count:
+        digits = torch.stack([digits / 2, digits / 2 + 0.5], 1).flatten()
+    return digits
 
 
 def _parts(angles: Tensor) -> Tensor:

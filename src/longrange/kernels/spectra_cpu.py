@@ -1,9 +1,9 @@
-"""Products of the transforms that `fft_cpu` makes of real sequences, in Numba.
+"""What becomes of the transforms that `fft_cpu` makes of real sequences, in Numba: products, and plain spectra.
 
 Such a transform holds the even and the odd steps as real and imaginary parts. Their own transforms, E and O, come from
 the numbers at a frequency and its negative: from places p and q, where q is as far from the end of [2^j, 2^(j+1)) as p
 is from its start; 0 and 1 are their own. With E + x (i O) for a sequence and w for the factor that a delay by two steps
-means, a convolution is a product modulo x^2 + w.
+means, a convolution is a product modulo x^2 + w, and a sequence's spectrum at frequency k is E + exp(-pi i k / N) O.
 """
 
 from longrange.kernels.complex_lanes import (
@@ -11,15 +11,18 @@ from longrange.kernels.complex_lanes import (
     load,
     minus,
     minus_conjugate,
+    minus_i_times,
     minus_then_conjugate,
     plus,
     plus_conjugate,
+    plus_i_times,
     spread_pair,
     store,
     times,
     times_conjugate,
 )
 from longrange.kernels.fft_cpu import FIRST
+from longrange.kernels.lanes import nothing
 from longrange.kernels.numba_tools import embedded, part
 
 
@@ -45,6 +48,32 @@ def add_correlation(a, b, out, turns):
         for i in range((first + 1) // 2):
             _correlate_pair(a, b, out, first + i, 2 * first - 1 - i, turns)
         first *= 2
+
+
+@part
+def from_spectrum(spectrum, z, places, turns):
+    """z = transform, times 2, of the 2 N steps that numbers at the frequencies 0 to N are the spectrum of.
+
+    places and turns are `fft_cpu.real_tables`; the first number and the last are real.
+    """
+    N = len(places)
+    for k in range(N):
+        a, b = load(spectrum, k * ROW), load(spectrum, (N - k) * ROW)
+        odd = times_conjugate(minus_conjugate(a, b), spread_pair(turns, 2 * k))
+        store(z, places[k] * ROW, plus_i_times(plus_conjugate(a, b), odd))
+
+
+@part
+def from_spectrum_backward(z, spectrum, places, turns):
+    """Gradients in the spectrum from the transform of those in the steps that `inverse` makes of `from_spectrum`."""
+    N = len(places)
+    re, im = load(z, FIRST)
+    store(spectrum, FIRST, (re + im, nothing(z)))
+    store(spectrum, N * ROW, (re - im, nothing(z)))
+    for k in range(1, N):
+        a, b = load(z, places[k] * ROW), load(z, places[N - k] * ROW)
+        odd = times(minus_conjugate(a, b), spread_pair(turns, 2 * k))
+        store(spectrum, k * ROW, minus_i_times(plus_conjugate(a, b), odd))
 
 
 @embedded

@@ -8,7 +8,7 @@ section 3, with the P P^* form of SaShiMi (arXiv 2202.09729), which keeps the sp
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import dplr_transform, parts, scan_is_faster, truncated_system
+from longrange.kernels import dplr_kernel, scan_is_faster, truncated_system
 from longrange.layers.base import full_precision
 from longrange.layers.recurrence import FeatureRecurrence
 from longrange.layers.spectral import DtTransform, SpectralLayer
@@ -17,12 +17,9 @@ from longrange.ssm import (
     DenseTransition,
     DPLRTransition,
     bilinear,
-    cauchy_weights,
     dense_dplr,
     double_length,
     dplr_eigenvalues,
-    kernel_from_transform,
-    nodes,
     nplr,
     row_to_complex,
     row_to_real,
@@ -104,11 +101,8 @@ class S4(SpectralLayer):
     def kernel(self, length: int, rate: float = 1.0) -> Tensor:
         """See `ConvolutionLayer.kernel`."""
         L, C = self._tuned_to(length, rate)
-        dt = self.time_steps(rate)
-        weights = cauchy_weights(self.input_weights(), C, self._low_rank(), dt.squeeze(-1))
-        y = nodes(L, dt.dtype, dt.device)
-        transform = dplr_transform(parts(weights).movedim(0, 2), parts(dt * self.poles()), y)
-        return kernel_from_transform(transform, weights, L)[..., :length]
+        dt = self.time_steps(rate).squeeze(-1)
+        return dplr_kernel(self.input_weights(), C, self._low_rank(), self.poles(), dt, L)[..., :length]
 
     @torch.no_grad()
     def spectral_radius(self, rate: float = 1.0) -> float:
