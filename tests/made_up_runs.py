@@ -7,7 +7,7 @@ from typing import Any
 
 def record(model: str = "s5", seed: int = 0, test: float | None = 0.5, **changes: Any) -> dict[str, Any]:
     """What `result.json` holds."""
-    overrides = [f"model={model}", f"seed={seed}", "paths.data=/somewhere"]
+    overrides = [f"model={model}", f"seed={seed}", "paths.data=/somewhere", "save_every_s=60"]
     return {
         "experiment": None,
         "task": "listops",

@@ -19,6 +19,7 @@ LEVELS = [
     "whole_files",
     "csv_files",
     "terminal",
+    "overrides",
     "ssm",
     "kernels",
     "layers",

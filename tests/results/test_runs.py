@@ -1,4 +1,4 @@
-"""Runs are read from rows and records alike, once each; what makes a run another setting is told from what does not."""
+"""Runs are read from rows and records alike, once each."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from longrange.errors import DataError
 from longrange.results.rows import COLUMNS, SMOKE, add_row
-from longrange.results.runs import read_runs, setting_changes
+from longrange.results.runs import read_runs
 from tests.paths import ROOT
 from tests.results.test_rows import RECORD
 
@@ -16,39 +16,6 @@ def record(folder, *overrides, **changes):
     name = {"overrides": ["experiment=smnist/s4d_legs", "seed=3", *overrides]}
     (folder / "result.json").write_text(json.dumps(RECORD | {"config": RECORD["config"] | {"name": name}} | changes))
     return folder / "result.json"
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        *("experiment=listops/s5", "seed=3", "trainer=gpu", "trainer=ddp", "trainer.devices=2"),
-        *("logger=wandb", "+logger.wandb.project=x", "paths.data=/d", "data.data_dir=/d", "data.num_workers=4"),
-        *(
-            "resume=last",
-            "launcher=slurm",
-            "backend=triton",
-            "pretrain=masked",
-            "data.protocol=paper",
-            "~callbacks.progress",
-            *("save_every_s=60", "graphs=true", "model.recompute=true", "expected={1:0.5}"),
-        ),
-    ],
-)
-def test_where_and_how_watched_is_no_other_setting(override):
-    assert setting_changes([override]) == ()
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        *("epochs=2", "data=text", "data.batch_size=8", "model=s4", "model.n_layers=2", "optimizer.lr=0.1"),
-        *("trainer=debug", "trainer.limit_train_batches=2", "trainer.precision=bf16-mixed", "trainer.max_epochs=3"),
-        *("scheduler=constant", "pretrain.epochs=3", "+data.of=x", "data.recipe.train=8"),
-        "accumulate=4",
-    ],
-)
-def test_what_is_trained_is_another_setting(override):
-    assert setting_changes(["seed=3", override]) == (override,)
 
 
 def test_a_record_tells_what_a_table_needs(tmp_path):

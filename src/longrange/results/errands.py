@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from longrange.errors import ConfigError, nearest
+from longrange.overrides import without
 from longrange.results.jobs import Job, passed_on, within
 from longrange.results.run_folder import RECORD
 
@@ -63,8 +64,7 @@ class Errands:
             if name not in cfg.parts:
                 raise ConfigError(f"only=[{name}]: no such part; nearest: {', '.join(nearest(name, cfg.parts))}")
         self.cfg, self.repository = cfg, repository
-        given = [text for text in cfg.name.overrides if _first(text) not in _OWN | _OF_THE_TRAINING]
-        self.further = passed_on(given)
+        self.further = passed_on(without(cfg.name.overrides, _OWN | _OF_THE_TRAINING))
         self.small: Mapping[str, Any] = OmegaConf.to_container(cfg.budget.overrides)
         self.outputs, self.results = Path(cfg.budget.outputs), Path(cfg.work, "results")
         overrides = (*self.further, *within(self.small, cfg.name.task, cfg.name.model))
@@ -128,8 +128,3 @@ class Errands:
 
     def _script(self, name: str) -> str:
         return str(self.repository / "scripts" / f"{name}.py")
-
-
-def _first(override: str) -> str:
-    """The first word of an override's key."""
-    return override.lstrip("+~").partition("=")[0].partition(".")[0]

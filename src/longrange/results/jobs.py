@@ -1,15 +1,14 @@
 """What is missing in a table, as trainings to start: their command lines, and what there is of them on disk."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from longrange.errors import ConfigError, nearest
+from longrange.overrides import is_within, key_of, setting_changes, without
 from longrange.results.cells import Cell, Cells
 from longrange.results.run_folder import RECORD, newest, overrides_hash
-from longrange.results.runs import setting_changes
 from longrange.results.table import Column, Table
 
 # Keys of configs/reproduce.yaml itself; the other overrides of its command line belong to the trainings.
@@ -72,7 +71,7 @@ def launching(overrides: Sequence[str]) -> list[str]:
     Args:
         overrides: of scripts/reproduce.py, those of Hydra's own configuration among them.
     """
-    return [override for override in overrides if re.match(r"\+*(launcher[.=]|hydra\.launcher\.)", override)]
+    return [override for override in overrides if is_within(key_of(override), {"launcher", "hydra.launcher"})]
 
 
 def passed_on(overrides: Sequence[str]) -> list[str]:
@@ -83,9 +82,9 @@ def passed_on(overrides: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: one of them decides what a cell decides, or would make it another setting.
     """
-    others = [override for override in overrides if _key(override).partition(".")[0] not in _OWN]
+    others = without(overrides, _OWN)
     for override in others:
-        if (key := _key(override)) in _CHOSEN_BY_THE_CELL:
+        if (key := key_of(override)) in _CHOSEN_BY_THE_CELL:
             raise ConfigError(f"{override}: each cell has its own; choose with {_CHOSEN_BY_THE_CELL[key]}")
         if key == "resume":
             raise ConfigError(f"{override}: interrupted runs are resumed without it")
@@ -175,7 +174,3 @@ def _check(key: str, chosen: Collection[str] | None, known: Collection[str], tab
     for name in chosen or ():
         if name not in known:
             raise ConfigError(f"{key}=[{name}]: not in table={table}; nearest: {', '.join(nearest(name, known))}")
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from longrange.csv_files import as_csv, read_csv
 from longrange.errors import DataError
+from longrange.overrides import without
 from longrange.whole_files import write_whole
 
 SMOKE = "+name.budget=smoke"  # the override that marks a run on tiny data, made to see the commands work
@@ -101,8 +102,7 @@ def _seconds_before(record: dict[str, Any]) -> float:
 def _telling(record: dict[str, Any]) -> list[str]:
     """The overrides without what says where one machine keeps its files, or to go on where there was nothing before."""
     resumed = record.get("resumed_from") or (record.get("pretraining") or {}).get("resumed")
-    keys = ("paths",) if resumed else ("paths", "resume")
-    return [text for text in record["config"]["name"]["overrides"] if not text.lstrip("+~").startswith(keys)]
+    return without(record["config"]["name"]["overrides"], {"paths"} if resumed else {"paths", "resume"})
 
 
 def add_row(record: Path, table: Path) -> dict[str, Any]:

@@ -2,17 +2,14 @@
 
 import functools
 import hashlib
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from longrange.errors import CheckpointError
+from longrange.overrides import BOOKKEEPING, without
 
 RECORD = "result.json"  # of a finished run, in its folder
-
-# What a run logs, where and when it writes and what it resumes change no result; the seed has a place of its own.
-_NOT_HASHED = re.compile(r"^[+~]*(seed|resume|save_every_s|logger|callbacks|paths|launcher)([.=@]|$)")
 
 
 def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[str], *, latest: bool) -> Path:
@@ -60,8 +57,11 @@ def _has_checkpoint(folder: Path) -> bool:
 
 
 def overrides_hash(overrides: list[str]) -> str:
-    """Eight hexadecimal digits that tell one set of overrides from another, whatever their order."""
-    relevant = sorted(override for override in overrides if not _NOT_HASHED.match(override))
+    """Eight hexadecimal digits that tell one set of overrides from another, whatever their order.
+
+    What changes no result is passed over, and the seed, which a folder's name tells apart.
+    """
+    relevant = sorted(without(overrides, BOOKKEEPING | {"seed"}))
     return hashlib.sha256("\n".join(relevant).encode()).hexdigest()[:8]
 
 

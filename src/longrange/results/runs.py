@@ -2,30 +2,19 @@
 
 import json
 import logging
-import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longrange.csv_files import read_csv
 from longrange.errors import DataError
+from longrange.overrides import setting_changes
 from longrange.results.rows import COLUMNS, SMOKE, row_of_record
 from longrange.training.expectation import CHANCE
 
 log = logging.getLogger(__name__)
-
-# What says where, how watched and on what a run is computed; the published setting stays the same. `accumulate` is not
-# of these: batch norm has statistics of each part.
-_SAME_SETTING = re.compile(
-    r"(seed|experiment|pretrain|backend|graphs|model\.recompute|resume|save_every_s|expected([.].*)?)"
-    r"|name\.budget"
-    r"|(logger|callbacks|paths|launcher|hydra)([./@].*)?"
-    r"|data\.(num_workers|eval_batch_size|data_dir|cache_dir|download|protocol)"
-    r"|trainer\.(accelerator|devices|num_nodes|strategy|default_root_dir|num_sanity_val_steps|log_every_n_steps"
-    r"|enable_progress_bar|enable_model_summary)"
-)
 
 
 @dataclass(frozen=True)
@@ -81,22 +70,6 @@ class Run:
         if self.commit is None:
             return "unknown"
         return f"{self.commit}, changed" if self.dirty else self.commit
-
-
-def setting_changes(overrides: Iterable[str]) -> tuple[str, ...]:
-    """The overrides that change what is trained or how, as opposed to where, how watched and on what.
-
-    Args:
-        overrides: of a command line.
-    """
-    return tuple(override for override in overrides if not _same_setting(override))
-
-
-def _same_setting(override: str) -> bool:
-    key, _, value = override.lstrip("+~").partition("=")
-    if key == "trainer":
-        return value != "debug"
-    return _SAME_SETTING.fullmatch(key) is not None
 
 
 def read_runs(tables: Sequence[Path], outputs: Path | None = None) -> list[Run]:
@@ -159,7 +132,7 @@ def _run(row: Mapping[str, Any], path: Path, *, dirty: bool) -> Run:
         commit=row["commit"] or None,
         dirty=dirty,
         finished=row["finished"],
-        changes=setting_changes(overrides),
+        changes=tuple(setting_changes(overrides)),
         resumed=any(override.startswith("resume=") for override in overrides),
         smoke=SMOKE in overrides,
         origin=path,

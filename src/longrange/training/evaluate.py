@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from longrange.errors import CheckpointError, ConfigError
+from longrange.overrides import is_within, key_of
 from longrange.training.build import build, build_task, build_trainer
 from longrange.training.checkpoint import load, load_weights
 from longrange.training.noise import quiet
@@ -71,12 +72,12 @@ def _check_own(cfg: DictConfig) -> None:
 
 def _check_changeable(override: str) -> None:
     """Refuse what would have no effect: how the model was trained is in its weights."""
-    group = re.split(r"[.=@]", override.lstrip("+~"))[0]
-    if group == "experiment":
+    key = key_of(override)
+    if key == "experiment":
         raise ConfigError("experiment=...: a checkpoint brings its own; name single groups or keys, such as data=...")
     if override.startswith("~"):
         raise ConfigError(f"{override}: an evaluation takes nothing away from the run of its checkpoint; leave it out")
-    if group not in (*_OWN, *_CHANGEABLE):
+    if not is_within(key, (*_OWN, *_CHANGEABLE)):
         raise ConfigError(
             f"{override.lstrip('+')}: the checkpoint decides this; an evaluation can change {', '.join(_CHANGEABLE)} "
             f"and the keys in them, and has {', '.join(_OWN[:3])} of its own"
@@ -134,7 +135,7 @@ def with_overrides(run: DictConfig, cfg: DictConfig) -> DictConfig:
     added = {override[1:].partition("=")[0] for override in cfg.overrides if re.match(r"\+[^+]", override)}
     keys = [override.lstrip("+").partition("=")[0] for override in cfg.overrides]
     for key in sorted(keys, key=lambda key: key.count(".")):  # whole groups first, then values in them
-        if key.partition(".")[0] not in _OWN:
+        if not is_within(key, _OWN):
             _check_known(run, key, added)
             OmegaConf.update(run, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     return run

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from longrange.errors import ConfigError
+from longrange.overrides import setting_changes
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +115,9 @@ def _advice(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _changed(config: Mapping[str, Any]) -> list[str]:
-    """Overrides of the command line that an experiment's figures do not belong to; folders and loaders change none."""
+    """Overrides of the command line that an experiment's figures do not belong to."""
     name = config.get("name", {})
-    groups, neutral = ("data", "model", "optimizer", "scheduler", "epochs"), ("_dir", "num_workers", "eval_batch_size")
-    overrides = name.get("overrides", []) if name.get("experiment") else []
-    return [o for o in overrides if o.lstrip("+").startswith(groups) and not o.partition("=")[0].endswith(neutral)]
+    return setting_changes(name.get("overrides", [])) if name.get("experiment") else []
 
 
 def _remedies(config: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """What a search is to do, checked before it starts: a mistake in the command or in the space stops it at once."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from optuna.samplers import BaseSampler
 from longrange import diagnose
 from longrange.cli import CONFIG_DIR, compose
 from longrange.errors import ConfigError
+from longrange.overrides import BOOKKEEPING, without
 from longrange.results.run_folder import overrides_hash
 from longrange.training.build import build, build_trainer
 from longrange.training.noise import quiet
 from longrange.tuning.space import Space, as_override, corners, read_space
 
-_OF_THE_SEARCH = re.compile(r"^[+~]*(search|workers|storage|heartbeat_s)([.=@]|$)")
-_WHERE_IT_WRITES = re.compile(r"^[+~]*(logger|callbacks|paths)([.=@]|$)")
+_OWN = {"search", "workers", "storage", "heartbeat_s"}  # keys of configs/tune.yaml itself
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,10 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """What makes trials comparable; the same for every process that works on the study."""
-        shared = sorted(override for override in self.overrides if not _WHERE_IT_WRITES.match(override))
-        return {"command": shared, "space": {name: repr(over) for name, over in self.space.items()}}
+        return {
+            "command": sorted(without(self.overrides, BOOKKEEPING)),
+            "space": {name: repr(over) for name, over in self.space.items()},
+        }
 
     def _made(self, name: str, **arguments: Any) -> Any:
         try:
@@ -126,7 +127,7 @@ def read_plan(cfg: DictConfig) -> Plan:
 
 def _base_overrides(cfg: DictConfig) -> list[str]:
     """What the trials' command lines share: this one without what is the search's own, with the search's experiment."""
-    given = [override for override in cfg.name.overrides if not _OF_THE_SEARCH.match(override)]
+    given = without(cfg.name.overrides, _OWN)
     parsed = OverridesParser.create().parse_overrides(given)
     if deleted := [override.input_line for override in parsed if override.is_delete()]:
         raise ConfigError(f"{deleted[0]}: a search cannot delete keys; set them to null")

@@ -6,6 +6,7 @@ from longrange.results.report.settings import differences, settings
 def test_names_are_dotted_and_places_are_left_out():
     config = {
         "seed": 1,
+        "save_every_s": 600,
         "name": {"task": "listops"},
         "paths": {"data": "/x"},
         "logger": None,

@@ -18,7 +18,7 @@ def test_facts_are_those_of_the_record(outputs, add_run):
     facts = dict(shown(outputs).facts)
     assert facts["accuracy"] == "test 50.00%, val 52.00%"
     assert facts["selected epoch"] == "2 of 3"
-    assert facts["command"] == "python scripts/train.py model=s5 seed=0 paths.data=/somewhere"
+    assert facts["command"] == "python scripts/train.py model=s5 seed=0 paths.data=/somewhere save_every_s=60"
     assert facts["pretraining"] == "masked for 5 epochs"
     assert facts["peak memory"] == "1 MiB"
     assert (facts["protocol"], facts["seed"], facts["time in training"]) == ("heldout", "0", "90 s")

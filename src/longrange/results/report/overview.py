@@ -7,6 +7,7 @@ from itertools import groupby
 from statistics import mean, stdev
 from urllib.parse import quote
 
+from longrange.overrides import BOOKKEEPING, without
 from longrange.results.report import words
 from longrange.results.report.charts import Chart, Line, Points, chart, sparkline
 from longrange.results.report.entries import Entry, Rows
@@ -16,7 +17,6 @@ from longrange.results.report.settings import differences
 COLOURS = 8  # of the style sheet: c0 to c7
 _LONG = 20  # letters: a longer hyperparameter may be cut, and is shown whole where the pointer rests
 _SEED = re.compile(r"-s\d+(\.\d+)?$")  # of a folder's name
-_NO_SETTING = ("seed=", "paths.", "logger", "callbacks", "resume=")  # what an override of these begins with
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _seeds(runs: dict[int, Entry]) -> Row:
     first, values = next(iter(runs.values())), [run.score("test") for run in runs.values()]
     metric = first["metric"]
     numbers = (mean(values), stdev(values), *sorted((min(values), max(values)), reverse=first.lower_is_better))
-    command = " ".join(word for word in first.overrides if not word.lstrip("+~").startswith(_NO_SETTING))
+    command = " ".join(without(first.overrides, BOOKKEEPING | {"seed"}))
     return Row(
         [
             Cell(first["task"]),

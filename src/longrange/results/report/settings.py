@@ -1,15 +1,13 @@
 """Hyperparameters as flat names, and which of them differ between runs."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Where files lie and what watches a run are no hyperparameters.
-_NO_SETTING = re.compile(
-    r"(name|paths|logger|callbacks|launcher|resume)(\..*)?"
-    r"|data\.(data_dir|cache_dir|download|num_workers)|trainer\.default_root_dir|.*\._(partial|convert|recursive)_"
-)
+from longrange.overrides import NO_HYPERPARAMETERS, is_within
+
+_LEFT_OUT = NO_HYPERPARAMETERS | {"name"}
+_HOW_IT_IS_BUILT = ("._partial_", "._convert_", "._recursive_")
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, str]:
@@ -20,7 +18,11 @@ def settings(config: Mapping[str, Any]) -> dict[str, str]:
     Returns:
         By dotted name, as text; a class or function by its own name, under the name of what it makes.
     """
-    flat = {name: text for name, text in _flat(config) if not _NO_SETTING.fullmatch(name)}
+    flat = {
+        name: text
+        for name, text in _flat(config)
+        if not is_within(name, _LEFT_OUT) and not name.endswith(_HOW_IT_IS_BUILT)
+    }
     return {name.removesuffix("._target_"): _bare(name, text) for name, text in flat.items()}
 
 
