@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from longrange.provenance import device_name, setting_name
 from longrange.results.precision_noise import noise_along
 
 _COLOURS = {"float32": "#1f5fa8", "bf16": "#d1495b"}
@@ -64,7 +65,6 @@ def _style(axes: Axes) -> None:
 
 
 def _title(summary: dict[str, Any]) -> str:
-    what = summary["experiment"] or f"{summary['task']}, {summary['model']}"
-    where = f"{summary['device']}, {summary['threads']} threads" if summary["device"] == "cpu" else summary["device"]
     verdict = "within" if summary["within_noise"] else "beyond"
-    return f"{what} (batch {summary['batch_size']}, {where}): {len(summary['seeds'])} seeds each, {verdict} noise"
+    size = f"batch {summary['batch_size']}, {device_name(summary)}"
+    return f"{setting_name(summary)}: {len(summary['seeds'])} seeds each, {verdict} noise\n{size}"

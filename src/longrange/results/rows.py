@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def row_of_record(record: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, AttributeError: it is no run record.
     """
-    metric, hardware = record["metric"], record["hardware"]
-    gpus = _gpus(record)
+    metric = record["metric"]
     values = {
         **{key: record[key] for key in ("task", "model", "metric", "epochs", "n_parameters", "seed", "protocol")},
         "experiment": record["experiment"] or "",
@@ -77,13 +77,26 @@ def row_of_record(record: dict[str, Any]) -> dict[str, Any]:
         "test": round(record["metrics"]["test"][metric], 4),
         "baseline": round(record["baseline"], 4),
         "minutes": round((record["wall_s"] + _seconds_before(record)) / 60, 1),
-        "gpus": gpus,
-        "device": hardware["gpu"] if gpus else f"{hardware['cpu']}, {hardware['cores']} cores",
+        "gpus": _gpus(record),
+        "device": run_device(record["hardware"], record["config"]["trainer"].get("accelerator")),
         "commit": (record["commit"] or "")[:12],
         "finished": record["finished"][:10],
         "command": shlex.join(["scripts/train.py", *_telling(record)]),
     }
     return {column: values[column] for column in COLUMNS}
+
+
+def run_device(hardware: Mapping[str, Any], accelerator: str | None) -> str:
+    """What computed a run: the GPU, or the processor and how many cores of it.
+
+    Args:
+        hardware: of its record.
+        accelerator: of the trainer; "cpu" leaves a GPU alone.
+    """
+    if hardware.get("gpu") and accelerator != "cpu":
+        return str(hardware["gpu"])
+    cores = f", {hardware['cores']} cores" if hardware.get("cores") else ""
+    return f"{hardware.get('cpu') or 'CPU'}{cores}"
 
 
 def _gpus(record: dict[str, Any]) -> int:

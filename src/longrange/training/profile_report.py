@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from longrange.csv_files import as_csv
-from longrange.provenance import file_name, setting_name
+from longrange.provenance import device_name, file_name, setting_name
 from longrange.whole_files import write_picture, write_whole
 
 _FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
@@ -111,12 +111,10 @@ def draw(path: Path, summary: dict[str, Any], rows: list[Row]) -> None:
 
 
 def title(summary: dict[str, Any]) -> str:
-    """The step in one line."""
-    what = summary["experiment"] or f"{summary['task']}, {summary['model']}"
-    step, floor = summary["step_s"], summary["floor_s"]
-    where = f"{summary['device']}, {summary['threads']} threads" if summary["device"] == "cpu" else summary["device"]
-    size = f"batch {summary['batch_size']}, {summary['length']} steps, {summary['precision']}, {where}"
-    return f"{what} ({size}): {step * 1e3:.1f} ms, floors {floor * 1e3:.1f} ms, {summary['reached']:.0%} reached"
+    """The step in two lines: what came out, and of what on what."""
+    step, floor = (f"{summary[key] * 1e3:.1f} ms" for key in ("step_s", "floor_s"))
+    size = f"batch {summary['batch_size']}, {summary['length']} steps, {summary['precision']}, {device_name(summary)}"
+    return f"{setting_name(summary)}: {step}, floors {floor}, {summary['reached']:.0%} reached\n{size}"
 
 
 def _limits(summary: dict[str, Any]) -> str:

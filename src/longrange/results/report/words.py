@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from longrange.results.rows import run_device
+
 
 def score(value: float | None, metric: str) -> str:
     """A metric: accuracy in percent, everything else as it is."""
@@ -27,14 +29,9 @@ def count(value: float | None) -> str:
 
 def device(hardware: Mapping[str, Any] | None, config: Mapping[str, Any]) -> str:
     """What computed a run: the GPU where the trainer used one, else the processor."""
-    if not hardware:
-        return ""
     trainer = config.get("trainer")
-    on_cpu = isinstance(trainer, dict) and trainer.get("accelerator") == "cpu"
-    if hardware.get("gpu") and not on_cpu:
-        return str(hardware["gpu"])
-    cores = hardware.get("cores")
-    return f"{hardware.get('cpu') or 'CPU'}{f', {cores} cores' if cores else ''}"
+    accelerator = trainer.get("accelerator") if isinstance(trainer, dict) else None
+    return run_device(hardware, accelerator) if hardware else ""
 
 
 def commit(name: str | None, dirty: bool | None) -> str:
