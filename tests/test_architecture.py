@@ -19,6 +19,7 @@ LEVELS = [
     "whole_files",
     "csv_files",
     "terminal",
+    "pictures",
     "overrides",
     "ssm",
     "kernels",

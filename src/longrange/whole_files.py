@@ -1,11 +1,9 @@
 """Files that are whole or not there: written under another name, flushed to the disk, renamed."""
 
-import io
 import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -34,13 +32,6 @@ def write_whole(path: Path, content: bytes) -> Path:
     with suppress(OSError):  # some file systems cannot, and need not
         flush(path.parent)
     return path
-
-
-def write_picture(path: Path, figure: Any, dpi: int) -> Path:
-    """`write_whole` of a figure of matplotlib as PNG; the same figure gives the same bytes."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
-    return write_whole(path, content.getvalue())
 
 
 def draft_of(path: Path, writer: str) -> Path:

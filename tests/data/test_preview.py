@@ -22,7 +22,7 @@ EXAMPLES = {
 def test_every_kind_is_drawn(tmp_path, kind):
     draw("title $ 1", EXAMPLES[kind], tmp_path / "new/picture.png")
     picture = imread(tmp_path / "new/picture.png")
-    assert picture.shape[1] == 1200
+    assert picture.shape[1] == 1800
     assert picture[..., :3].min() < 0.5
 
 

@@ -99,7 +99,7 @@ def test_a_report_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr(module, "write_picture", full)
+        disk.setattr(module, "draw_curves", full)
         with pytest.raises(OSError, match="No space left"):
             precision(cfg, **SETTINGS, folder=str(folder))
     trained.clear()

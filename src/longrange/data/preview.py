@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longrange.data.files import writing
-from longrange.whole_files import write_picture
+from longrange.pictures import picture
 
 _WIDTH = 12.0  # inches
-_LINE, _LINES = 190, 6
+_LINE, _LINES = 176, 6
 
 
 def draw(title: str, examples: Sequence[tuple[str, Any, str]], path: Path) -> None:
@@ -33,16 +32,14 @@ def draw(title: str, examples: Sequence[tuple[str, Any, str]], path: Path) -> No
     columns = _columns(*examples[0][:2])
     height = max(_height(kind, data, _WIDTH / columns) for kind, data, _ in examples)
     rows = -(-len(examples) // columns)
-    figure = Figure(figsize=(_WIDTH, 0.5 + rows * height), layout="constrained")
-    figure.suptitle(title, parse_math=False)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (kind, data, label) in zip(panels, examples, strict=False):
-        _DRAW[kind](axes, data)
-        axes.set_title(str(label), fontsize=10, loc="left", parse_math=False)
-    for axes in panels[len(examples) :]:
-        axes.set_axis_off()
-    with writing(path):
-        write_picture(path, figure, dpi=100)
+    with writing(path), picture(path, _WIDTH, 0.5 + rows * height) as figure:
+        figure.suptitle(title, x=0.01, ha="left", parse_math=False)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, (kind, data, label) in zip(panels, examples, strict=False):
+            _DRAW[kind](axes, data)
+            axes.set_title(str(label), parse_math=False)
+        for axes in panels[len(examples) :]:
+            axes.set_axis_off()
 
 
 def _columns(kind: str, data: Any) -> int:
@@ -83,8 +80,7 @@ def _shown(character: str) -> str:
 def _wave(axes: Axes, samples_and_rate: tuple[np.ndarray, float]) -> None:
     samples, rate = samples_and_rate
     axes.plot(np.arange(len(samples)) / rate, samples, linewidth=0.6)
-    axes.set_xlabel("seconds", fontsize=8)
-    axes.tick_params(labelsize=7)
+    axes.set(xlabel="time, s", ylabel="amplitude")
     axes.margins(x=0)
 
 

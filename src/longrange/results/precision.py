@@ -19,12 +19,12 @@ from longrange.csv_files import as_csv
 from longrange.errors import ConfigError, DivergedError
 from longrange.provenance import file_name, setting_name
 from longrange.results.precision_noise import Comparison, compare, smoothed
-from longrange.results.precision_plot import curves_picture
+from longrange.results.precision_plot import draw_curves
 from longrange.training.benchmark import where_run
 from longrange.training.findings import Findings, findings
 from longrange.training.first_steps import FirstSteps, first_steps
 from longrange.training.values import check_values
-from longrange.whole_files import write_picture, write_whole
+from longrange.whole_files import write_whole
 
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}  # as the trainer calls them; the first is the standard
 _SEEDS = range(3, 11)  # numbers of them: with two no split could show a difference, with many there are too many splits
@@ -73,7 +73,7 @@ def _reported(cfg: DictConfig, runs: Runs, seeds: Sequence[int], window: int, ta
     }
     path = target / f"{_name(summary)}.json"
     write_whole(path.with_suffix(".csv"), _table(losses, seeds))
-    write_picture(path.with_suffix(".png"), curves_picture(summary, curves), dpi=150)
+    draw_curves(path.with_suffix(".png"), summary, curves)
     write_whole(path, (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
     return {**summary, "file": str(path)}
 

@@ -1,38 +1,34 @@
 """Trainings in two precisions as a picture: the curves, and the distance of their means beside the noise of seeds."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from longrange.pictures import BLUE, DARK, GREY, RED, picture
 from longrange.provenance import device_name, setting_name
 from longrange.results.precision_noise import noise_along
 
-_COLOURS = {"float32": "#1f5fa8", "bf16": "#d1495b"}
+_COLOURS = {"float32": BLUE, "bf16": RED}
 _DASHES = {"float32": "-", "bf16": (0, (4, 2))}  # where both are one line, both are seen
-_NOISE = "#9aa7b5"
 
 
-def curves_picture(summary: dict[str, Any], curves: dict[str, np.ndarray]) -> Figure:
+def draw_curves(path: Path, summary: dict[str, Any], curves: dict[str, np.ndarray]) -> None:
     """Draw the curves, a thin line for each seed and a thick one for their mean, and below the distance of the means.
 
     Args:
+        path: the PNG file to write.
         summary: of the trainings, see `precision`.
         curves: float32 and bf16, each (n, points), smoothed.
-    Returns:
-        The picture.
     """
-    figure = Figure(figsize=(8, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.3])
     steps = np.arange(summary["window"], summary["steps"] + 1)
-    _curves(above, steps, curves)
-    _distance(below, steps, curves)
-    above.set_title(_title(summary), loc="left", fontsize=10)
-    below.set_xlabel(f"optimizer step; each point is the mean of the last {summary['window']}", fontsize=9)
-    return figure
+    with picture(path, 8, 5.6) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.3])
+        _curves(above, steps, curves)
+        _distance(below, steps, curves)
+        above.set_title(_title(summary))
+        below.set_xlabel(f"optimizer step; each point is the mean of the last {summary['window']}")
 
 
 def _curves(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
@@ -41,27 +37,20 @@ def _curves(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> Non
     for kind, own in curves.items():
         mean = {"color": _COLOURS[kind], "linewidth": 2.4, "linestyle": _DASHES[kind], "label": f"{kind}, mean"}
         axes.plot(steps, own.mean(0), **mean)
-    axes.plot([], [], color="#777777", linewidth=0.9, label="one seed")
-    axes.set_ylabel("training loss", fontsize=9)
-    _style(axes)
+    axes.plot([], [], color=DARK, linewidth=0.9, label="one seed")
+    axes.set_ylabel("training loss")
+    axes.legend(ncols=3)
 
 
 def _distance(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
     noise = noise_along(curves["float32"])
-    axes.fill_between(steps, -noise, noise, color=_NOISE, alpha=0.35, linewidth=0, label="± noise of seeds")
+    axes.fill_between(steps, -noise, noise, color=GREY, alpha=0.35, linewidth=0, label="± noise of seeds")
     difference = curves["bf16"].mean(0) - curves["float32"].mean(0)
-    axes.axhline(0, color="#555555", linewidth=0.6)
+    axes.axhline(0, color=DARK, linewidth=0.6)
     axes.plot(steps, difference, color=_COLOURS["bf16"], linewidth=1.4, label="bf16 minus float32, means")
-    axes.set_ylabel("difference", fontsize=9)
+    axes.set_ylabel("difference in loss")
     axes.margins(y=0.35)  # room for the legend
-    _style(axes)
-
-
-def _style(axes: Axes) -> None:
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="best", ncols=3)
+    axes.legend(ncols=3)
 
 
 def _title(summary: dict[str, Any]) -> str:

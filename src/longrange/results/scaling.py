@@ -13,25 +13,24 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
 
 from longrange.csv_files import as_csv
 from longrange.data.progress import progress_bar, tracked
 from longrange.layers import LSSL, SequenceLayer
+from longrange.pictures import BLUE, GREEN, LIGHT_BLUE, RED, picture
 from longrange.provenance import PLACE, where_measured
 from longrange.ssm import DenseTransition
 from longrange.training.benchmark import check_counts, check_rows
 from longrange.training.findings import findings
 from longrange.training.peak_memory import peak_memory_bytes, reset_peak
-from longrange.whole_files import write_picture, write_whole
+from longrange.whole_files import write_whole
 
 Build = Callable[..., SequenceLayer]  # (d_model, d_state=N) -> layer
 _LEAST = 1e-6  # seconds or MiB: below, a peak was no higher than what the process had before
-_COLOURS = {"s4": "#1f5fa8", "s4d": "#4d9de0", "s5": "#d1495b", "lssl": "#3b8b5a"}
+_LEAST_DRAWN_MIB = 0.1  # a logarithmic axis has no zero
+_COLOURS = {"s4": BLUE, "s4d": LIGHT_BLUE, "s5": RED, "lssl": GREEN}
 
 
 def scaling(
@@ -234,30 +233,17 @@ def _along(rows: list[dict[str, Any]], axis: str, fixed: int) -> list[tuple[int,
 
 
 def _draw(path: Path, rows: list[dict[str, Any]], length: int, d_state: int) -> None:
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 2)
-    for column, (axis, fixed) in enumerate((("length", d_state), ("d_state", length))):
-        for row, (quantity, label) in enumerate(((1, "seconds, forward and backward"), (2, "peak memory, MiB"))):
-            axes = panels[row][column]
-            for name in dict.fromkeys(entry["layer"] for entry in rows):
-                points = _along([entry for entry in rows if entry["layer"] == name], axis, fixed)
-                axes.plot(
-                    [p[0] for p in points],
-                    [max(p[quantity], 0.1 if quantity == 2 else 0) for p in points],
-                    marker="o",
-                    markersize=3,
-                    color=_COLOURS.get(name),
-                    label=name,
-                )
-            _style(axes, axis, label, f"{'N' if axis == 'length' else 'L'} = {fixed}")
-    panels[0][0].legend(frameon=False, fontsize=8)
-    write_picture(path, figure, dpi=130)
-
-
-def _style(axes: Axes, axis: str, label: str, title: str) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set(xlabel="L, steps" if axis == "length" else "N, state size", ylabel=label, title=title)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    with picture(path, 9, 6) as figure:
+        panels = figure.subplots(2, 2, sharex="col", sharey="row")
+        for (above, below), axis, fixed in zip(panels.T, ("length", "d_state"), (d_state, length), strict=True):
+            for name in dict.fromkeys(row["layer"] for row in rows):
+                points = _along([row for row in rows if row["layer"] == name], axis, fixed)
+                sizes, seconds, mib = zip(*points, strict=True)
+                above.loglog(sizes, seconds, "o-", color=_COLOURS.get(name), label=name)
+                below.loglog(sizes, [max(each, _LEAST_DRAWN_MIB) for each in mib], "o-", color=_COLOURS.get(name))
+            above.set_title(f"state size N = {fixed}" if axis == "length" else f"length L = {fixed}")
+            below.set_xlabel("length L, steps" if axis == "length" else "state size N")
+            below.set_xscale("log", base=2)
+        panels[0, 0].set_ylabel("forward and backward, s")
+        panels[1, 0].set_ylabel("peak memory, MiB")
+        panels[0, 0].legend()

@@ -3,16 +3,14 @@
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from longrange.pictures import BLUE, GREY, RED, picture
 from longrange.results.cells import Cells
 from longrange.results.table import Column, Table
-from longrange.whole_files import write_picture
 
-_PUBLISHED, _OURS, _PEERS = "#8a96a3", "#d1495b", "#1f5fa8"
+_PUBLISHED, _OURS, _PEERS = GREY, RED, BLUE
 
 
 def plot_table(path: Path, table: Table, found: Cells) -> Path:
@@ -27,17 +25,16 @@ def plot_table(path: Path, table: Table, found: Cells) -> Path:
     """
     own = [row for row in table.rows.values() if row.model]
     columns = list(table.columns.values())
-    figure = Figure(figsize=(1.9 + 2.0 * len(columns), 1.5 + 0.34 * len(own)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, column in zip(panels, columns, strict=True):
-        _panel(axes, table, found, column, [row.key for row in own])
-    panels[0].set_yticks(range(len(own)), [row.title for row in own], fontsize=8)
-    panels[0].set_ylim(len(own) - 0.4, -0.6)
-    unit = "test accuracy, %" if table.metric == "accuracy" else "test RMSE, lower is better"
-    figure.suptitle(f"{table.title}: {unit}", x=0.01, ha="left", fontsize=10)
-    figure.legend(handles=_legend(), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    return write_picture(path, figure, dpi=150)
+    with picture(path, 1.9 + 2.0 * len(columns), 1.7 + 0.34 * len(own)) as figure:
+        panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+        for axes, column in zip(panels, columns, strict=True):
+            _panel(axes, table, found, column, [row.key for row in own])
+        panels[0].set_yticks(range(len(own)), [row.title for row in own])
+        panels[0].set_ylim(len(own) - 0.4, -0.6)
+        figure.supxlabel("test accuracy, %" if table.metric == "accuracy" else "test RMSE, lower is better")
+        figure.suptitle(table.title, x=0.01, ha="left")
+        figure.legend(handles=_legend(), loc="outside lower left", ncols=3)
+    return path
 
 
 def _panel(axes: Axes, table: Table, found: Cells, column: Column, own: list[str]) -> None:
@@ -50,17 +47,14 @@ def _panel(axes: Axes, table: Table, found: Cells, column: Column, own: list[str
         if cell.published and cell.published.mean is not None:
             _point(axes, cell.published.mean, cell.published.std, place - 0.12, _PUBLISHED, "white")
         elif cell.published:
-            axes.text(
-                0.04, place, "fails", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=_PUBLISHED
-            )
+            across = axes.get_yaxis_transform()
+            axes.text(0.04, place, "fails", transform=across, va="center", fontsize=8, color=_PUBLISHED)
         if cell.mean is not None:
             _point(axes, cell.mean, cell.std, place + 0.12, _OURS, _OURS)
-    axes.set_title(column.title, fontsize=9)
+    axes.set_title(column.title)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(labelsize=7)
     axes.tick_params(axis="y", length=0)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     _focus(axes, found, column, own)
 
 

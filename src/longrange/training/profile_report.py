@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from rich.box import SIMPLE_HEAD
@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from longrange.csv_files import as_csv
+from longrange.pictures import BLUE, DARK, LIGHT_BLUE, RED, picture
 from longrange.provenance import device_name, file_name, setting_name
-from longrange.whole_files import write_picture, write_whole
+from longrange.whole_files import write_whole
 
-_FORWARD, _BACKWARD, _FLOOR = "#4d9de0", "#1f5fa8", "#d1495b"
 _WIDTH = 140  # of the table in a file or a pipe
 _LEAST_SHARE = 0.005  # of the step: smaller parts share a bar
 
@@ -84,30 +84,31 @@ def draw(path: Path, summary: dict[str, Any], rows: list[Row]) -> None:
         rows: of its parts, the largest gap first.
     """
     rows = _large(rows)
-    figure = Figure(figsize=(9, 1.5 + 0.3 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    longest = max(row["forward_s"] + row["backward_s"] for row in rows) * 1e3
-    for place, row in enumerate(rows):
-        forward, backward = row["forward_s"] * 1e3, row["backward_s"] * 1e3
-        floor = (row["forward_floor_s"] + row["backward_floor_s"]) * 1e3
-        axes.barh(place, forward, color=_FORWARD, height=0.62)
-        axes.barh(place, backward, left=forward, color=_BACKWARD, height=0.62)
-        axes.plot([floor, floor], [place - 0.42, place + 0.42], color=_FLOOR, linewidth=2.2, solid_capstyle="butt")
-        at = max(forward + backward, floor) + 0.012 * longest
-        axes.text(at, place, f"{row['gap_s'] * 1e3:+.1f} ms", va="center", fontsize=8, color="#444444")
-    axes.set_yticks(range(len(rows)), [row["part"] for row in rows], fontsize=8)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, longest * 1.13)
-    axes.set_xlabel("ms of one step; beside each bar its gap, time minus floor", fontsize=8)
-    figure.suptitle(title(summary), x=0.01, ha="left", fontsize=10)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(handles=_legend(), loc="lower right", frameon=False, fontsize=8)
-    write_picture(path, figure, dpi=150)
+    with picture(path, 9, 1.7 + 0.3 * len(rows)) as figure:
+        axes = figure.subplots()
+        _bars(axes, rows)
+        axes.set_yticks(range(len(rows)), [row["part"] for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("time in one step, ms; beside each bar its gap, time minus floor")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.legend(handles=_legend(), loc="lower right")
+        figure.suptitle(title(summary), x=0.01, ha="left")
+
+
+def _bars(axes: Axes, rows: list[Row]) -> None:
+    forward = np.array([row["forward_s"] for row in rows]) * 1e3
+    backward = np.array([row["backward_s"] for row in rows]) * 1e3
+    floors = np.array([row["forward_floor_s"] + row["backward_floor_s"] for row in rows]) * 1e3
+    ends, places = np.maximum(forward + backward, floors), np.arange(len(rows))
+    axes.barh(places, forward, color=LIGHT_BLUE, height=0.62)
+    axes.barh(places, backward, left=forward, color=BLUE, height=0.62)
+    axes.vlines(floors, places - 0.42, places + 0.42, color=RED, linewidth=2.2)
+    for place, end, row in zip(places, ends, rows, strict=True):
+        at = end + 0.012 * ends.max()
+        axes.text(at, place, f"{row['gap_s'] * 1e3:+.1f} ms", va="center", fontsize=8, color=DARK)
+    axes.set_xlim(0, ends.max() * 1.13)
 
 
 def title(summary: dict[str, Any]) -> str:
@@ -135,11 +136,9 @@ def _large(rows: list[Row]) -> list[Row]:
 
 def _legend() -> list:
     return [
-        Patch(color=_FORWARD, label="forward"),
-        Patch(color=_BACKWARD, label="backward"),
-        Line2D(
-            [], [], color=_FLOOR, linestyle="", marker="|", markersize=10, markeredgewidth=2.2, label="floor of both"
-        ),
+        Patch(color=LIGHT_BLUE, label="forward"),
+        Patch(color=BLUE, label="backward"),
+        Line2D([], [], color=RED, linestyle="", marker="|", markersize=10, mew=2.2, label="floor of both"),
     ]
 
 
