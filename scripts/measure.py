@@ -14,7 +14,7 @@ ENVIRONMENT = os.environ.copy()  # before Hydra sets in it what is meant for the
 def measure(cfg: DictConfig) -> None:
     """Do what is not done yet; the exit code says whether to come again."""
     from longrange.cli import CONFIG_DIR
-    from longrange.results.visit import visit
+    from longrange.orchestration.visit import visit
 
     if code := visit(cfg, CONFIG_DIR.parent, ENVIRONMENT):
         sys.exit(code)

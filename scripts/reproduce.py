@@ -15,7 +15,7 @@ def reproduce(cfg: DictConfig) -> None:
     """Show the table, or train what is missing first; the exit code is 1 where a training failed."""
     from longrange.cli import CONFIG_DIR
     from longrange.diagnose import group_options
-    from longrange.results.reproduce import reproduce
+    from longrange.orchestration.reproduce import reproduce
 
     if code := reproduce(cfg, CONFIG_DIR.parent, group_options(CONFIG_DIR, "experiment"), ENVIRONMENT):
         sys.exit(code)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 # As the programs for another interpreter find it: longrange itself takes seconds to import.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src" / "longrange" / "training" / "peers" / "alone"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src" / "longrange" / "peers" / "alone"))
 
 from protocol import Prepared, serve
 

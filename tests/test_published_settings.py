@@ -10,9 +10,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import LRScheduler
 
+from longrange.benchmarks.training_step import random_batch
 from longrange.cli import CONFIG_DIR, compose
 from longrange.diagnose import group_options
-from longrange.training.benchmark import random_batch
 from longrange.training.build import build, build_task
 from longrange.training.groups import Rule, rules_from
 from longrange.training.schedules import Horizon

@@ -32,11 +32,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from longrange import diagnose
 from longrange.errors import CheckpointError, ConfigError, DivergedError, LongrangeError, StoppedError
+from longrange.orchestration import sweep
+from longrange.orchestration.gpus import own_gpu
+from longrange.orchestration.sweep import JobFailedError
 from longrange.ranks import process_count, process_rank
-from longrange.results import sweep
-from longrange.results.gpus import own_gpu
 from longrange.results.run_folder import run_folder, scratch_folder
-from longrange.results.sweep import JobFailedError
 from longrange.secrecy import refuse_secrets
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"

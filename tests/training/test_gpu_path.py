@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from longrange import kernels
+from longrange.benchmarks.training_step import random_batch
 from longrange.cli import compose
-from longrange.training.benchmark import random_batch
 from longrange.training.build import build, build_task
 from longrange.training.task import LOSSES
 from tests.backends import interpreted, running

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from longrange.kernels.memory import return_freed_memory
-from longrange.training.peers.alone.protocol import resident_peak
+from longrange.peers.alone.protocol import resident_peak
 
 
 def reset_peak(device: torch.device) -> None:

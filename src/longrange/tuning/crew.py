@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
-from longrange.results.gpus import visible
+from longrange.orchestration.gpus import visible
 from longrange.tuning.plan import Plan
 from longrange.tuning.worker import process, stoppable, work
 

@@ -1,0 +1,1 @@
+"""Published implementations of our models, in processes that run one training step each time they are asked."""
