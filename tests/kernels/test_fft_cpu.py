@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from longrange.kernels.fft_cpu import LONGEST, forward, inverse, tables
-from longrange.kernels.lanes import LANES
+from longrange.kernels.vectors import LANES
 
 
 @numba.njit

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from longrange.kernels.complex_lanes import ROW, load, spread_pair, store
-from longrange.kernels.lanes import LANES, lanes, nothing, put
-from longrange.kernels.numba_tools import arrays, inline, parallel, part
+from longrange.kernels.complex_vectors import ROW, broadcast_complex, load_complex, store_complex
+from longrange.kernels.numba_tools import arrays, inline, internal, parallel
+from longrange.kernels.vectors import LANES, load_vector, store_vector, zero_vector
 
 
 def cauchy_forward(v: Tensor, Lambda: Tensor, y: Tensor) -> Tensor:
     """As `cauchy_reference`, without gradients."""
     J, _, H, _ = v.shape
     out = v.new_empty(J, 2, H, len(y))
-    _forward(*arrays(*tables(v, Lambda), whole_registers(y), y.new_ones(LANES), out))
+    _forward(*arrays(*tables(v, Lambda), whole_vectors(y), y.new_ones(LANES), out))
     return out
 
 
@@ -44,7 +44,7 @@ def cauchy_backward(v: Tensor, Lambda: Tensor, y: Tensor, grad: Tensor) -> tuple
     """
     weights, poles = tables(v, Lambda)
     grads = v.new_empty(weights.shape), v.new_empty(poles.shape)
-    _backward(*arrays(weights, poles, whole_registers(y), y.new_ones(LANES), grad, *grads))
+    _backward(*arrays(weights, poles, whole_vectors(y), y.new_ones(LANES), grad, *grads))
     return table_gradients(v, Lambda, *grads)
 
 
@@ -67,7 +67,7 @@ def table_gradients(v: Tensor, Lambda: Tensor, of_weights: Tensor, of_poles: Ten
     return grad_v, of_poles.view(H, N, 2).permute(2, 0, 1) + (v * of_s.unsqueeze(1)).sum(0)
 
 
-def whole_registers(y: Tensor) -> Tensor:
+def whole_vectors(y: Tensor) -> Tensor:
     """y with its last value repeated up to a multiple of the width."""
     return pad(y.view(1, -1), (0, -len(y) % LANES), mode="replicate").view(-1)
 
@@ -78,14 +78,14 @@ def _forward(weights, poles, y, one, out):
         _sum(weights[h], poles[h], y, one, out[:, :, h])
 
 
-@part
+@internal
 def _sum(weights, poles, y, one, out):
     """One feature: weights (ceil(J / 2), 4 N), poles (2 N,), out (J, 2, K)."""
     q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((2 * len(weights), 2, len(y)), y.dtype)
     for at in range(0, len(y), LANES):
-        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
+        reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         for row in range(len(weights)):
-            first, second = two_sums(weights[row], q, lanes(y, at))
+            first, second = two_sums(weights[row], q, load_vector(y, at))
             _write(first, whole[2 * row], at)
             _write(second, whole[2 * row + 1], at)
     out[:] = whole[: len(out), :, : out.shape[2]]
@@ -93,30 +93,30 @@ def _sum(weights, poles, y, one, out):
 
 @inline
 def _write(number, parts, at):
-    put(parts[0], at, number[0])
-    put(parts[1], at, number[1])
+    store_vector(parts[0], at, number[0])
+    store_vector(parts[1], at, number[1])
 
 
 @inline
 def reciprocals(poles, y, one, out):
     """q of every pole at LANES points."""
     for n in range(len(poles) // 2):
-        a, b = spread_pair(poles, 2 * n)
+        a, b = broadcast_complex(poles, 2 * n)
         re, im = a * a + (b - y) * (b + y), (a + a) * y
         inverse = one / (re * re + im * im)
-        store(out, n * ROW, (inverse * re, inverse * im))
+        store_complex(out, n * ROW, (inverse * re, inverse * im))
 
 
 @inline
 def two_sums(weights, q, y):
     """Both sums of a row of weights, (4 N,), at LANES points."""
-    zero = nothing(q)
+    zero = zero_vector(q)
     p_re = p_im = s_re = s_im = second_p_re = second_p_im = second_s_re = second_s_im = zero
     for at in range(0, len(weights), 4):
-        re, im = load(q, at // 4 * ROW)
-        p, s = spread_pair(weights, at)
+        re, im = load_complex(q, at // 4 * ROW)
+        p, s = broadcast_complex(weights, at)
         p_re, p_im, s_re, s_im = p_re + p * re, p_im + p * im, s_re + s * re, s_im + s * im
-        p, s = spread_pair(weights, at + 2)
+        p, s = broadcast_complex(weights, at + 2)
         second_p_re, second_p_im = second_p_re + p * re, second_p_im + p * im
         second_s_re, second_s_im = second_s_re + s * re, second_s_im + s * im
     first = zero - y * p_im - s_re, y * p_re - s_im
@@ -129,7 +129,7 @@ def _backward(weights, poles, y, one, grad, grad_weights, grad_poles):
         _sum_backward(weights[h], poles[h], y, one, grad[:, :, h], grad_weights[h], grad_poles[h])
 
 
-@part
+@internal
 def _sum_backward(weights, poles, y, one, grad, grad_weights, grad_poles):
     """One feature, see `_sum`."""
     q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
@@ -137,46 +137,46 @@ def _sum_backward(weights, poles, y, one, grad, grad_weights, grad_poles):
     whole[: len(grad), :, : grad.shape[2]] = grad
     of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
     for at in range(0, len(y), LANES):
-        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
+        reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         for j in range(len(whole)):
-            store(of_sums[j // 2], j % 2 * ROW, (lanes(whole[j, 0], at), lanes(whole[j, 1], at)))
-        retreat(weights, lanes(y, at), q, of_sums, of_weights, of_poles)
-    add_up(poles, of_weights, of_poles, grad_weights, grad_poles)
+            store_complex(of_sums[j // 2], j % 2 * ROW, (load_vector(whole[j, 0], at), load_vector(whole[j, 1], at)))
+        add_gradients(weights, load_vector(y, at), q, of_sums, of_weights, of_poles)
+    sum_lanes(poles, of_weights, of_poles, grad_weights, grad_poles)
 
 
 @inline
-def retreat(weights, y, q, of_sums, of_weights, of_poles):
+def add_gradients(weights, y, q, of_sums, of_weights, of_poles):
     """Adds the gradients at LANES points: in the weights, and in the parts of every q, from there those in the poles.
 
-    Those of the sums are rows of pairs, (ceil(J / 2), 2 ROW). Lanes of what is summed over the points stay apart until
-    `add_up`.
+    Those of the sums are rows of pairs, (ceil(J / 2), 2 ROW). The lanes of what is summed over the points stay apart
+    until `sum_lanes`.
     """
     for n in range(weights.shape[1] // 4):
-        re, im = load(q, n * ROW)
+        re, im = load_complex(q, n * ROW)
         y_re, y_im = y * re, y * im
-        p_re = p_im = s_re = s_im = nothing(q)
+        p_re = p_im = s_re = s_im = zero_vector(q)
         for row in range(len(weights)):
             for column in range(2):
                 i = 4 * n + 2 * column
-                g_re, g_im = load(of_sums[row], column * ROW)
-                p, s = spread_pair(weights[row], i)
+                g_re, g_im = load_complex(of_sums[row], column * ROW)
+                p, s = broadcast_complex(weights[row], i)
                 p_re, p_im, s_re, s_im = p_re + p * g_re, p_im + p * g_im, s_re + s * g_re, s_im + s * g_im
                 _add(of_weights[row, i], g_im * y_re - g_re * y_im)
-                _add(of_weights[row, i + 1], nothing(q) - g_re * re - g_im * im)
-        g_re, g_im = y * p_im - s_re, nothing(q) - y * p_re - s_im
+                _add(of_weights[row, i + 1], zero_vector(q) - g_re * re - g_im * im)
+        g_re, g_im = y * p_im - s_re, zero_vector(q) - y * p_re - s_im
         square_re, square_im = re * re - im * im, (re + re) * im
-        _add(of_poles[2 * n], nothing(q) - g_re * square_re - g_im * square_im)
+        _add(of_poles[2 * n], zero_vector(q) - g_re * square_re - g_im * square_im)
         _add(of_poles[2 * n + 1], y * (g_re * square_im - g_im * square_re))
 
 
 @inline
 def _add(out, value):
-    put(out, 0, lanes(out, 0) + value)
+    store_vector(out, 0, load_vector(out, 0) + value)
 
 
 @inline
-def add_up(poles, of_weights, of_poles, grad_weights, grad_poles):
-    """From the lanes that `retreat` leaves behind to gradients of weights and poles."""
+def sum_lanes(poles, of_weights, of_poles, grad_weights, grad_poles):
+    """From the lanes that `add_gradients` leaves behind to gradients of weights and poles."""
     for row in range(len(of_weights)):
         for i in range(of_weights.shape[1]):
             grad_weights[row, i] = of_weights[row, i].sum()

@@ -8,10 +8,10 @@ import numba
 from torch import Tensor
 
 from longrange.kernels.fft_cpu import LONGEST, forward, inverse, tables
-from longrange.kernels.lanes import LANES
-from longrange.kernels.numba_tools import aligned, arrays, parallel, part
+from longrange.kernels.numba_tools import aligned, arrays, internal, parallel
 from longrange.kernels.spectra_cpu import add_correlation, multiply
 from longrange.kernels.transpose_cpu import steps_of, to_features, to_steps, whole_slices
+from longrange.kernels.vectors import LANES
 
 
 def period(n: int) -> int | None:
@@ -62,13 +62,13 @@ def _all_whole(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None) ->
 
 
 @parallel
-def _convolve(u, K, K_back, D, y, factors, turns, n):
+def _convolve(u, K, K_back, D, y, factors, twiddles, n):
     for task in numba.prange(u.shape[2] // LANES):
-        _convolve_slice(task * LANES, u, K, K_back, D, y, factors, turns, n)
+        _convolve_slice(task * LANES, u, K, K_back, D, y, factors, twiddles, n)
 
 
-@part
-def _convolve_slice(h, u, K, K_back, D, y, factors, turns, n):
+@internal
+def _convolve_slice(h, u, K, K_back, D, y, factors, twiddles, n):
     M, size, features = len(K), n * LANES, slice(h, h + LANES)
     z, out, kernels = aligned(u, size), aligned(u, size), aligned(u, M * size)
     for m in range(M):
@@ -76,19 +76,19 @@ def _convolve_slice(h, u, K, K_back, D, y, factors, turns, n):
     for i in range(len(u)):
         forward(u[i, :, features], z, factors)
         for m in range(M):
-            multiply(z, kernels[m * size : (m + 1) * size], out, turns)
+            multiply(z, kernels[m * size : (m + 1) * size], out, twiddles)
             inverse(out, y[i, :, m, features], factors)
 
 
 @parallel
-def _correlate(grad_y, u, K, K_back, D, grad_u, grad_K, grad_back, grad_D, factors, turns, n, for_u, for_K):
+def _correlate(grad_y, u, K, K_back, D, grad_u, grad_K, grad_back, grad_D, factors, twiddles, n, for_u, for_K):
     for task in numba.prange(u.shape[2] // LANES):
         grads = grad_K, grad_back, grad_D
-        _correlate_slice(task * LANES, grad_y, u, K, K_back, D, grad_u, grads, factors, turns, n, for_u, for_K)
+        _correlate_slice(task * LANES, grad_y, u, K, K_back, D, grad_u, grads, factors, twiddles, n, for_u, for_K)
 
 
-@part
-def _correlate_slice(h, grad_y, u, K, K_back, D, grad_u, grads, factors, turns, n, for_u, for_K):
+@internal
+def _correlate_slice(h, grad_y, u, K, K_back, D, grad_u, grads, factors, twiddles, n, for_u, for_K):
     M, L, size, features = len(K), u.shape[1], n * LANES, slice(h, h + LANES)
     z, g, out = aligned(u, size), aligned(u, size), aligned(u, size)
     kernels, sums = aligned(u, M * size), aligned(u, M * size)
@@ -102,16 +102,16 @@ def _correlate_slice(h, grad_y, u, K, K_back, D, grad_u, grads, factors, turns, 
         for m in range(M):
             forward(grad_y[i, :, m, features], g, factors)
             if for_K:
-                add_correlation(g, z, sums[m * size : (m + 1) * size], turns)
+                add_correlation(g, z, sums[m * size : (m + 1) * size], twiddles)
             if for_u:
-                add_correlation(g, kernels[m * size : (m + 1) * size], out, turns)
+                add_correlation(g, kernels[m * size : (m + 1) * size], out, twiddles)
         if for_u:
             inverse(out, grad_u[i, :, features], factors)
     for m in range(M if for_K else 0):
         _gradients(sums[m * size : (m + 1) * size], m, h, L, *grads, factors)
 
 
-@part
+@internal
 def _kernel(K, K_back, D, m, h, L, z, factors):
     """z = transform of a period of kernels, divided by what the products and the inverse transform multiply it with.
 
@@ -128,7 +128,7 @@ def _kernel(K, K_back, D, m, h, L, z, factors):
     forward(steps, z, factors)
 
 
-@part
+@internal
 def _gradients(z, m, h, L, grad_K, grad_back, grad_D, factors):
     """The transpose of `_kernel`; what is read of a kernel ends with the sequence."""
     steps, past, future = steps_of(z), min(L, grad_K.shape[2]), min(L - 1, grad_back.shape[2])

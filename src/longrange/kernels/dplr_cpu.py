@@ -13,10 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.cauchy_cpu import add_up, reciprocals, retreat, two_sums, whole_registers
-from longrange.kernels.complex_lanes import ROW, load_joined, minus, plus, store, store_joined, times, times_conjugate
-from longrange.kernels.lanes import LANES, lanes, nothing
-from longrange.kernels.numba_tools import arrays, inline, parallel, part
+from longrange.kernels.cauchy_cpu import add_gradients, reciprocals, sum_lanes, two_sums, whole_vectors
+from longrange.kernels.complex_vectors import (
+    ROW,
+    load_interleaved,
+    minus,
+    plus,
+    store_complex,
+    store_interleaved,
+    times,
+    times_conjugate,
+)
+from longrange.kernels.numba_tools import arrays, inline, internal, parallel
+from longrange.kernels.vectors import LANES, load_vector, zero_vector
 
 
 def spectrum_forward(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, y: Tensor, L: int) -> Tensor:
@@ -75,7 +84,7 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 def _points(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """y and y / 2 in whole registers, and a register of ones."""
-    whole = whole_registers(y)
+    whole = whole_vectors(y)
     return whole, whole / 2, y.new_ones(LANES)
 
 
@@ -110,17 +119,17 @@ def _spectra(weights, poles, y, half, one, out, nodes):
         _spectrum(weights[h], poles[h], y, half, one, out[:, h, : 2 * nodes])
 
 
-@part
+@internal
 def _spectrum(weights, poles, y, half, one, out):
     """One feature: weights (M + 1, 4 N), poles (2 N,), out (M, 2 K)."""
     q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(out), 2 * len(y)), y.dtype)
     for at in range(0, len(y), LANES):
-        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
-        ratio, _ = _low_rank(weights[-1], q, lanes(y, at), lanes(one, 0))
+        reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
+        ratio, _ = _low_rank(weights[-1], q, load_vector(y, at), load_vector(one, 0))
         for m in range(len(out)):
-            with_B, with_P = two_sums(weights[m], q, lanes(y, at))
-            both = times(minus(with_B, times(with_P, ratio)), (lanes(one, 0), lanes(half, at)))
-            store_joined(whole[m], 2 * at, both)
+            with_B, with_P = two_sums(weights[m], q, load_vector(y, at))
+            factor = load_vector(one, 0), load_vector(half, at)
+            store_interleaved(whole[m], 2 * at, times(minus(with_B, times(with_P, ratio)), factor))
     out[:] = whole[:, : out.shape[1]]
 
 
@@ -140,7 +149,7 @@ def _spectra_backward(weights, poles, y, half, one, grad, grad_weights, grad_pol
         _spectrum_backward(weights[h], poles[h], y, half, one, grad[:, h, : 2 * nodes], grad_weights[h], grad_poles[h])
 
 
-@part
+@internal
 def _spectrum_backward(weights, poles, y, half, one, grad, grad_weights, grad_poles):
     """One feature, see `_spectrum`."""
     q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
@@ -148,28 +157,29 @@ def _spectrum_backward(weights, poles, y, half, one, grad, grad_weights, grad_po
     whole[:, : grad.shape[1]] = grad
     of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
     for at in range(0, len(y), LANES):
-        reciprocals(poles, lanes(y, at), lanes(one, 0), q)
-        _uncombine(weights, q, lanes(y, at), (lanes(one, 0), lanes(half, at)), whole, at, of_sums)
-        retreat(weights, lanes(y, at), q, of_sums, of_weights, of_poles)
-    add_up(poles, of_weights, of_poles, grad_weights, grad_poles)
+        reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
+        factor = load_vector(one, 0), load_vector(half, at)
+        _combine_backward(weights, q, load_vector(y, at), factor, whole, at, of_sums)
+        add_gradients(weights, load_vector(y, at), q, of_sums, of_weights, of_poles)
+    sum_lanes(poles, of_weights, of_poles, grad_weights, grad_poles)
 
 
 @inline
-def _uncombine(weights, q, y, turn, grad, at, out):
+def _combine_backward(weights, q, y, factor, grad, at, out):
     """Gradients in the sums at LANES nodes, (M + 1, 2 ROW), from those in their combinations."""
     M = len(grad)
-    ratio, inverse = _low_rank(weights[M], q, y, turn[0])
-    of_ratio = nothing(q), nothing(q)
+    ratio, inverse = _low_rank(weights[M], q, y, factor[0])
+    of_ratio = zero_vector(q), zero_vector(q)
     for m in range(M):
         _, with_P = two_sums(weights[m], q, y)
-        of_both = times_conjugate(load_joined(grad[m], 2 * at), turn)
-        store(out[m], 0, of_both)
-        of_product = minus((nothing(q), nothing(q)), of_both)
-        store(out[m], ROW, times_conjugate(of_product, ratio))
+        of_both = times_conjugate(load_interleaved(grad[m], 2 * at), factor)
+        store_complex(out[m], 0, of_both)
+        of_product = minus((zero_vector(q), zero_vector(q)), of_both)
+        store_complex(out[m], ROW, times_conjugate(of_product, ratio))
         of_ratio = plus(of_ratio, times_conjugate(of_product, with_P))
     above = times(of_ratio, inverse)
-    store(out[M], 0, above)
-    store(out[M], ROW, minus((nothing(q), nothing(q)), times_conjugate(above, ratio)))
+    store_complex(out[M], 0, above)
+    store_complex(out[M], ROW, minus((zero_vector(q), zero_vector(q)), times_conjugate(above, ratio)))
 
 
 @parallel

@@ -26,8 +26,8 @@ from longrange.kernels.feature_tables_cpu import (
     tables_backward,
     tables_forward,
 )
-from longrange.kernels.lanes import LANES, lanes, nothing, put, stack
-from longrange.kernels.numba_tools import arrays, embedded, parallel, part
+from longrange.kernels.numba_tools import arrays, internal, llvm_inline, parallel
+from longrange.kernels.vectors import LANES, load_vector, stack, store_vector, zero_vector
 
 _BLOCK = 4  # sums at a time: so many registers any machine has
 _STRIDE = STEPS + _BLOCK - 1  # rows from one chunk to the next
@@ -97,7 +97,7 @@ def _forward(axes, L, P, X, R, K, u, v, states, y):
         _forward_tasks(axes, L, np.int64(worker), len(v), P, X, R, K, u, v[worker], states[worker], y)
 
 
-@part
+@internal
 def _forward_tasks(axes, L, first, stride, P, X, R, K, u, v, states, y):
     """Every so many tasks, in memory of their own."""
     H = len(P) * LANES
@@ -108,7 +108,7 @@ def _forward_tasks(axes, L, first, stride, P, X, R, K, u, v, states, y):
         _answer(axes, L, H, R[s], K[s], v[0], states, y[i], s * LANES)
 
 
-@part
+@internal
 def _run_states(axes, P, X, v, states):
     """The state handed to every chunk."""
     N = len(axes)
@@ -116,7 +116,7 @@ def _run_states(axes, P, X, v, states):
         _sweep(axes, P, N, 1, X, 1 - d, v, states[d], d == 0)
 
 
-@part
+@internal
 def _answer(axes, L, H, R, K, v, states, y, low):
     """The outputs of one slice, by chunks."""
     M, out = len(K), stack(v, _CHUNK)
@@ -137,7 +137,7 @@ def _backward(axes, L, P, X, R, mirrored_K, u, grad_y, v, g, states, ends, grad_
         _backward_tasks(axes, L, np.int64(worker), len(v), tables, memory, u, grad_y, grads, grad_u)
 
 
-@part
+@internal
 def _backward_tasks(axes, L, first, stride, tables, memory, u, grad_y, grads, grad_u):
     """Every so many tasks, in memory of their own."""
     (P, X, R, mirrored_K), (v, g, states, ends) = tables, memory
@@ -156,7 +156,7 @@ def _backward_tasks(axes, L, first, stride, tables, memory, u, grad_y, grads, gr
             _correlate_group(axes, v[0], g, states, ends, c, min(_GROUP, chunks - c), group)
 
 
-@part
+@internal
 def _return_states(axes, P, R, g, ends):
     """The gradient of the state that every chunk hands on."""
     N = len(axes)
@@ -164,7 +164,7 @@ def _return_states(axes, P, R, g, ends):
         _sweep(axes, P, 1, N, R[d], 0, g, ends[d], d == 1)
 
 
-@part
+@internal
 def _answer_back(axes, L, H, X, mirrored_K, g, ends, grad_u, low):
     """The gradient of the inputs of one slice, by chunks."""
     out = stack(g, _CHUNK)
@@ -177,7 +177,7 @@ def _answer_back(axes, L, H, X, mirrored_K, g, ends, grad_u, low):
         copy(out, 0, LANES, grad_u, c * STEPS * H + low, H, min(STEPS, L - c * STEPS))
 
 
-@part
+@internal
 def _correlate_group(axes, v, g, states, ends, c, count, grads):
     """Adds what some chunks contribute to the gradients of the tables."""
     N, (grad_P, grad_X, grad_R, grad_K) = len(axes), grads
@@ -198,17 +198,17 @@ def _correlate_group(axes, v, g, states, ends, c, count, grads):
                 _correlate_lags(v, g[m], c * _STRIDE, lag + 1, count, grad_K[m], -1)
 
 
-@embedded
+@llvm_inline
 def _gather(x, first, stride, L, out):
     """A slice of each step, by chunks; zeros between them and after the last step."""
     for c in range(-(-L // STEPS)):
         count, row = min(STEPS, L - c * STEPS), c * _STRIDE
         copy(x, first + c * STEPS * stride, stride, out, row * LANES, LANES, count)
         for k in range(count, _STRIDE):
-            put(out, (row + k) * LANES, nothing(out))
+            store_vector(out, (row + k) * LANES, zero_vector(out))
 
 
-@embedded
+@llvm_inline
 def _sweep(axes, P, row, column, weights, first, inputs, states, ascending):
     """x' = P x + sum_t w_t v_t from chunk to chunk, keeping each x; the w_t are rows from `first` on, or up to it."""
     N, chunks = len(axes), len(states) // (len(axes) * LANES)
@@ -220,16 +220,16 @@ def _sweep(axes, P, row, column, weights, first, inputs, states, ascending):
         clear(sums, N)
         for m in range(len(inputs)):
             for t in range(STEPS):
-                now = lanes(inputs[m], (c * _STRIDE + t) * LANES)
+                now = load_vector(inputs[m], (c * _STRIDE + t) * LANES)
                 weight = (first + (STEPS - 1 - t if ascending else t)) * N
                 for i in range(N):
-                    total = lanes(sums, i * LANES) + lanes(weights[m], (weight + i) * LANES) * now
-                    put(sums, i * LANES, total)
+                    total = load_vector(sums, i * LANES) + load_vector(weights[m], (weight + i) * LANES) * now
+                    store_vector(sums, i * LANES, total)
         add_product(axes, P, row, column, x, 0, sums, 0)
         copy(sums, 0, LANES, x, 0, LANES, N)
 
 
-@embedded
+@llvm_inline
 def _convolve(K, inputs, row, out, directions, forward):
     """out_t += sum_s K_{t-s} v_s within a chunk; of one direction only those s that can be felt at t."""
     if directions == 2:
@@ -237,49 +237,50 @@ def _convolve(K, inputs, row, out, directions, forward):
             _convolve_block(K, inputs, row, out, block)
         return
     for t in range(STEPS):
-        total = lanes(out, t * LANES)
+        total = load_vector(out, t * LANES)
         for s in range(0 if forward else t, t + 1 if forward else STEPS):
-            total += lanes(K, (STEPS - 1 + t - s) * LANES) * lanes(inputs, (row + s) * LANES)
-        put(out, t * LANES, total)
+            total += load_vector(K, (STEPS - 1 + t - s) * LANES) * load_vector(inputs, (row + s) * LANES)
+        store_vector(out, t * LANES, total)
 
 
-@embedded
+@llvm_inline
 def _convolve_block(K, inputs, row, out, block):
     """Some outputs at a time, from all inputs of the chunk."""
     sums = stack(out, _SUMS)
     copy(out, block * LANES, LANES, sums, 0, LANES, _BLOCK)
     for s in range(STEPS):
-        now = lanes(inputs, (row + s) * LANES)
+        now = load_vector(inputs, (row + s) * LANES)
         for k in range(_BLOCK):
-            total = lanes(sums, k * LANES) + lanes(K, (STEPS - 1 + block + k - s) * LANES) * now
-            put(sums, k * LANES, total)
+            total = load_vector(sums, k * LANES) + load_vector(K, (STEPS - 1 + block + k - s) * LANES) * now
+            store_vector(sums, k * LANES, total)
     copy(sums, 0, LANES, out, block * LANES, LANES, _BLOCK)
 
 
-@embedded
+@llvm_inline
 def _respond(axes, weights, first, state, state_row, out, mirrored):
     """out_t += w_t x for the state x of a chunk, the w_t in the order of time or against it."""
     N = len(axes)
     for t in range(STEPS):
-        total, weight = lanes(out, t * LANES), (first + (STEPS - 1 - t if mirrored else t)) * N
+        total, weight = load_vector(out, t * LANES), (first + (STEPS - 1 - t if mirrored else t)) * N
         for i in range(N):
-            total += lanes(weights, (weight + i) * LANES) * lanes(state, (state_row + i) * LANES)
-        put(out, t * LANES, total)
+            total += load_vector(weights, (weight + i) * LANES) * load_vector(state, (state_row + i) * LANES)
+        store_vector(out, t * LANES, total)
 
 
-@embedded
+@llvm_inline
 def _correlate(axes, g, g_row, g_stride, x, x_row, count, out, out_row):
     """out_i += sum_c g_c x_ci, for one row of g and a state of x in each chunk."""
     N, sums = len(axes), stack(g, COLUMN)
     copy(out, out_row * LANES, LANES, sums, 0, LANES, N)
     for c in range(count):
-        now = lanes(g, (g_row + c * g_stride) * LANES)
+        now = load_vector(g, (g_row + c * g_stride) * LANES)
         for i in range(N):
-            put(sums, i * LANES, lanes(sums, i * LANES) + now * lanes(x, (x_row + c * N + i) * LANES))
+            total = load_vector(sums, i * LANES) + now * load_vector(x, (x_row + c * N + i) * LANES)
+            store_vector(sums, i * LANES, total)
     copy(sums, 0, LANES, out, out_row * LANES, LANES, N)
 
 
-@embedded
+@llvm_inline
 def _correlate_lags(later, earlier, row, lag, count, out, sign):
     """out_j += sum of later_{s+j} earlier_s within each chunk, for some lags from `lag` on."""
     sums = stack(out, _SUMS)
@@ -287,9 +288,10 @@ def _correlate_lags(later, earlier, row, lag, count, out, sign):
     for c in range(count):
         for s in range(STEPS - lag):
             at = row + c * _STRIDE + s
-            now = lanes(earlier, at * LANES)
+            now = load_vector(earlier, at * LANES)
             for k in range(_BLOCK):
-                put(sums, k * LANES, lanes(sums, k * LANES) + lanes(later, (at + lag + k) * LANES) * now)
+                total = load_vector(sums, k * LANES) + load_vector(later, (at + lag + k) * LANES) * now
+                store_vector(sums, k * LANES, total)
     for k in range(min(_BLOCK, STEPS - lag)):
         at = (STEPS - 1 + sign * (lag + k)) * LANES
-        put(out, at, lanes(out, at) + lanes(sums, k * LANES))
+        store_vector(out, at, load_vector(out, at) + load_vector(sums, k * LANES))

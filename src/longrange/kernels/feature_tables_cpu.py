@@ -12,8 +12,8 @@ Powers are taken in double precision: an error in P counts once per chunk of the
 import torch
 from torch import Tensor
 
-from longrange.kernels.lanes import LANES, lanes, nothing, put, stack
-from longrange.kernels.numba_tools import arrays, embedded, part, sequential
+from longrange.kernels.numba_tools import arrays, internal, llvm_inline, sequential
+from longrange.kernels.vectors import LANES, load_vector, stack, store_vector, zero_vector
 
 LARGEST = 8  # states
 STEPS = 8  # of a chunk: fewer cost more products with its states, more cost more with each other
@@ -61,7 +61,7 @@ def _forward(axes, A, B, C, D, P, X, R, K):
         _slice_forward(axes, s * LANES, A, B, C, D, P[s], X[s, 0], R[s], K[s])
 
 
-@part
+@internal
 def _slice_forward(axes, low, A, B, C, D, P, X, R, K):
     H, N, a = D.shape[1], len(axes), stack(A, _MATRIX)
     copy(A, low, H, a, 0, LANES, N * N)
@@ -77,7 +77,7 @@ def _slice_forward(axes, low, A, B, C, D, P, X, R, K):
             for j in range(d, STEPS):
                 _add_dot(axes, R[d, m], 0, X, (j - d) * N, K[m], _row(j, d))
         now = _NOW * LANES
-        put(K[m], now, lanes(K[m], now) + lanes(D[m], low))
+        store_vector(K[m], now, load_vector(K[m], now) + load_vector(D[m], low))
 
 
 @sequential
@@ -87,7 +87,7 @@ def _backward(axes, A, X, R, grad_P, grad_X, grad_R, grad_K, grad_A, grad_B, gra
         _slice_backward(axes, s * LANES, A, X[s, 0], R[s], grads, grad_A, grad_B, grad_C, grad_D)
 
 
-@part
+@internal
 def _slice_backward(axes, low, A, X, R, grads, grad_A, grad_B, grad_C, grad_D):
     H, N, a, total = grad_D.shape[1], len(axes), stack(A, _MATRIX), stack(A, _MATRIX)
     grad_P, grad_X, grad_R, grad_K = grads
@@ -106,7 +106,7 @@ def _slice_backward(axes, low, A, X, R, grads, grad_A, grad_B, grad_C, grad_D):
     copy(total, 0, LANES, grad_A, low, H, N * N)
 
 
-@part
+@internal
 def _rows_backward(axes, a, X, r, d, grad_X, grad_r, grad_K, total):
     """From the gradients of K and of the rows C A^t of one channel to that of C, which is row 0."""
     N = len(axes)
@@ -118,13 +118,13 @@ def _rows_backward(axes, a, X, r, d, grad_X, grad_r, grad_K, total):
         add_product(axes, a, N, 1, grad_r, t * N, grad_r, (t - 1) * N)
 
 
-@embedded
+@llvm_inline
 def _row(j, d):
     """The row of K for a lag of j steps in direction d."""
     return _NOW - j if d else _NOW + j
 
 
-@part
+@internal
 def _power(axes, a, out):
     """A^T by squaring; T is 8."""
     second, fourth, N = stack(a, _MATRIX), stack(a, _MATRIX), len(axes)
@@ -135,7 +135,7 @@ def _power(axes, a, out):
     _add_matrices(axes, fourth, out)
 
 
-@part
+@internal
 def _power_backward(axes, a, grad, total):
     """Adds the gradient of A from that of A^T."""
     second, fourth, N = stack(a, _MATRIX), stack(a, _MATRIX), len(axes)
@@ -149,7 +149,7 @@ def _power_backward(axes, a, grad, total):
     _add_square_backward(axes, a, to_second, total)
 
 
-@part
+@internal
 def _add_matrices(axes, a, out):
     """out += a a."""
     N = len(axes)
@@ -157,7 +157,7 @@ def _add_matrices(axes, a, out):
         add_product(axes, a, 1, N, a, i * N, out, i * N)
 
 
-@part
+@internal
 def _add_square_backward(axes, a, grad, out):
     """out += grad a^T + a^T grad."""
     N = len(axes)
@@ -166,31 +166,31 @@ def _add_square_backward(axes, a, grad, out):
         _add_outer(axes, a, i * N, grad, i * N, out)
 
 
-@embedded
+@llvm_inline
 def copy(x, x_at, x_stride, out, out_at, out_stride, count):
     """One slice of each of so many rows, from one array to another."""
     for k in range(count):
-        put(out, out_at + k * out_stride, lanes(x, x_at + k * x_stride))
+        store_vector(out, out_at + k * out_stride, load_vector(x, x_at + k * x_stride))
 
 
-@embedded
+@llvm_inline
 def clear(x, count):
     """Zeros in so many rows."""
     for k in range(count):
-        put(x, k * LANES, nothing(x))
+        store_vector(x, k * LANES, zero_vector(x))
 
 
-@embedded
+@llvm_inline
 def add_product(axes, a, row, column, x, x_row, out, out_row):
     """out_i += sum_j a_ij x_j; entries of a are `row` and `column` slices apart: N and 1, or 1 and N for a^T."""
     for i in range(len(axes)):
-        total = lanes(out, (out_row + i) * LANES)
+        total = load_vector(out, (out_row + i) * LANES)
         for j in range(len(axes)):
-            total += lanes(a, (i * row + j * column) * LANES) * lanes(x, (x_row + j) * LANES)
-        put(out, (out_row + i) * LANES, total)
+            total += load_vector(a, (i * row + j * column) * LANES) * load_vector(x, (x_row + j) * LANES)
+        store_vector(out, (out_row + i) * LANES, total)
 
 
-@embedded
+@llvm_inline
 def _add_outer(axes, x, x_row, y, y_row, out):
     """out_ij += x_i y_j."""
     N = len(axes)
@@ -198,19 +198,19 @@ def _add_outer(axes, x, x_row, y, y_row, out):
         _add_scaled(axes, x, x_row + i, y, y_row, out, i * N)
 
 
-@embedded
+@llvm_inline
 def _add_scaled(axes, factor, factor_row, x, x_row, out, out_row):
     """out_i += factor x_i for one row of factors."""
-    now = lanes(factor, factor_row * LANES)
+    now = load_vector(factor, factor_row * LANES)
     for i in range(len(axes)):
         at = (out_row + i) * LANES
-        put(out, at, lanes(out, at) + now * lanes(x, (x_row + i) * LANES))
+        store_vector(out, at, load_vector(out, at) + now * load_vector(x, (x_row + i) * LANES))
 
 
-@embedded
+@llvm_inline
 def _add_dot(axes, x, x_row, y, y_row, out, out_row):
     """out += sum_i x_i y_i, one row."""
-    total = lanes(out, out_row * LANES)
+    total = load_vector(out, out_row * LANES)
     for i in range(len(axes)):
-        total += lanes(x, (x_row + i) * LANES) * lanes(y, (y_row + i) * LANES)
-    put(out, out_row * LANES, total)
+        total += load_vector(x, (x_row + i) * LANES) * load_vector(y, (y_row + i) * LANES)
+    store_vector(out, out_row * LANES, total)

@@ -15,24 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.complex_lanes import (
+from longrange.kernels.complex_vectors import (
     ROW,
-    load,
+    broadcast_complex,
+    load_complex,
     minus,
     minus_i_times,
     plus,
     plus_i_times,
-    spread_pair,
-    store,
+    store_complex,
     times,
     times_conjugate,
 )
-from longrange.kernels.lanes import nothing, put_row, row_lanes
-from longrange.kernels.numba_tools import embedded, part
+from longrange.kernels.numba_tools import internal, llvm_inline
+from longrange.kernels.vectors import load_row, store_row, zero_vector
 
 LONGEST = 8192  # period: longer ones leave the cache
 _NEAR = 256  # rows, of a block that stays in the first-level cache
-FIRST = np.int64(0)  # a literal would be a type of its own, for which functions are compiled again
+ZERO = np.int64(0)  # a literal would be a type of its own, for which functions are compiled again
 _FACTORS = 6  # values per block: the real and imaginary parts of three factors
 
 
@@ -63,7 +63,7 @@ def _parts(angles: Tensor) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()], -1).flatten()
 
 
-@part
+@internal
 def forward(steps, z, factors):
     """z = transform of the rows of `steps`, (L, LANES), with zeros after them."""
     N = len(z) // ROW
@@ -73,16 +73,16 @@ def forward(steps, z, factors):
     else:
         _read_4(steps, z, N // 4)
     while N // blocks > _NEAR:
-        _split(z, N // blocks // 4, FIRST, blocks, factors)
+        _butterflies(z, N // blocks // 4, ZERO, blocks, factors)
         blocks *= 4
     for block in range(blocks):
         quarter, count = N // blocks // 4, 1
         while quarter:
-            _split(z, quarter, block * count, (block + 1) * count, factors)
+            _butterflies(z, quarter, block * count, (block + 1) * count, factors)
             quarter, count = quarter // 4, count * 4
 
 
-@part
+@internal
 def inverse(z, steps, factors):
     """The rows of `steps`, (L, LANES), from their transform, times N."""
     N = len(z) // ROW
@@ -92,122 +92,123 @@ def inverse(z, steps, factors):
     for block in range(blocks):
         count = N // blocks // 4
         while count:
-            _join(z, N // blocks // 4 // count, block * count, (block + 1) * count, factors)
+            _inverse_butterflies(z, N // blocks // 4 // count, block * count, (block + 1) * count, factors)
             count //= 4
     while blocks > 4:
         blocks //= 4
-        _join(z, N // blocks // 4, FIRST, blocks, factors)
+        _inverse_butterflies(z, N // blocks // 4, ZERO, blocks, factors)
     if blocks == 2:
         _write_2(z, N // 2, steps)
     else:
         _write_4(z, N // 4, steps)
 
 
-@embedded
+@llvm_inline
 def _odd_power(N):
     """Whether N, a power of two, is no power of four."""
     return N & 0xAAAAAAAA != 0
 
 
-@part
-def _split(z, quarter, low, high, factors):
+@internal
+def _butterflies(z, quarter, low, high, factors):
     """Blocks number `low` to `high` of four quarters each into a block each."""
     step = quarter * ROW
     for block in range(low, high):
-        w1, w2, w3 = _three(factors, block)
+        w1, w2, w3 = _three_twiddles(factors, block)
         for i in range(4 * block * step, (4 * block + 1) * step, ROW):
-            b1 = times(load(z, i + step), w1)
-            b2 = times(load(z, i + 2 * step), w2)
-            b3 = times(load(z, i + 3 * step), w3)
-            _store_split(z, i, step, load(z, i), b1, b2, b3)
+            b1 = times(load_complex(z, i + step), w1)
+            b2 = times(load_complex(z, i + 2 * step), w2)
+            b3 = times(load_complex(z, i + 3 * step), w3)
+            _store_butterfly(z, i, step, load_complex(z, i), b1, b2, b3)
 
 
-@part
-def _join(z, quarter, low, high, factors):
-    """What `_split` does, undone, times four."""
+@internal
+def _inverse_butterflies(z, quarter, low, high, factors):
+    """What `_butterflies` does, undone, times four."""
     step = quarter * ROW
     for block in range(low, high):
-        w1, w2, w3 = _three(factors, block)
+        w1, w2, w3 = _three_twiddles(factors, block)
         for i in range(4 * block * step, (4 * block + 1) * step, ROW):
-            b0, b1, b2, b3 = _joined(z, i, step)
-            store(z, i, b0)
-            store(z, i + step, times_conjugate(b1, w1))
-            store(z, i + 2 * step, times_conjugate(b2, w2))
-            store(z, i + 3 * step, times_conjugate(b3, w3))
+            b0, b1, b2, b3 = _inverse_butterfly(z, i, step)
+            store_complex(z, i, b0)
+            store_complex(z, i + step, times_conjugate(b1, w1))
+            store_complex(z, i + 2 * step, times_conjugate(b2, w2))
+            store_complex(z, i + 3 * step, times_conjugate(b3, w3))
 
 
-@part
+@internal
 def _read_4(steps, z, quarter):
-    """`_split` of one block that is somewhere else: all factors are 1."""
+    """`_butterflies` of one block that is somewhere else: all factors are 1."""
     for r in range(quarter):
         b0, b1 = _read(steps, r), _read(steps, r + quarter)
         b2, b3 = _read(steps, r + 2 * quarter), _read(steps, r + 3 * quarter)
-        _store_split(z, r * ROW, quarter * ROW, b0, b1, b2, b3)
+        _store_butterfly(z, r * ROW, quarter * ROW, b0, b1, b2, b3)
 
 
-@part
+@internal
 def _write_4(z, quarter, steps):
-    """`_join` of one block to somewhere else: all factors are 1."""
+    """`_inverse_butterflies` of one block to somewhere else: all factors are 1."""
     for r in range(quarter):
-        b0, b1, b2, b3 = _joined(z, r * ROW, quarter * ROW)
+        b0, b1, b2, b3 = _inverse_butterfly(z, r * ROW, quarter * ROW)
         _write(steps, r, b0)
         _write(steps, r + quarter, b1)
         _write(steps, r + 2 * quarter, b2)
         _write(steps, r + 3 * quarter, b3)
 
 
-@part
+@internal
 def _read_2(steps, z, half):
     """As `_read_4`, into two blocks."""
     for r in range(half):
         a, b = _read(steps, r), _read(steps, r + half)
-        store(z, r * ROW, plus(a, b))
-        store(z, (r + half) * ROW, minus(a, b))
+        store_complex(z, r * ROW, plus(a, b))
+        store_complex(z, (r + half) * ROW, minus(a, b))
 
 
-@part
+@internal
 def _write_2(z, half, steps):
     """As `_write_4`, from two blocks."""
     for r in range(half):
-        a, b = load(z, r * ROW), load(z, (r + half) * ROW)
+        a, b = load_complex(z, r * ROW), load_complex(z, (r + half) * ROW)
         _write(steps, r, plus(a, b))
         _write(steps, r + half, minus(a, b))
 
 
-@embedded
-def _store_split(z, i, step, b0, b1, b2, b3):
+@llvm_inline
+def _store_butterfly(z, i, step, b0, b1, b2, b3):
     even, odd = plus(b0, b2), plus(b1, b3)
-    store(z, i, plus(even, odd))
-    store(z, i + step, minus(even, odd))
+    store_complex(z, i, plus(even, odd))
+    store_complex(z, i + step, minus(even, odd))
     even, odd = minus(b0, b2), minus(b1, b3)
-    store(z, i + 2 * step, minus_i_times(even, odd))
-    store(z, i + 3 * step, plus_i_times(even, odd))
+    store_complex(z, i + 2 * step, minus_i_times(even, odd))
+    store_complex(z, i + 3 * step, plus_i_times(even, odd))
 
 
-@embedded
-def _joined(z, i, step):
-    a, b, c, d = load(z, i), load(z, i + step), load(z, i + 2 * step), load(z, i + 3 * step)
+@llvm_inline
+def _inverse_butterfly(z, i, step):
+    a, b = load_complex(z, i), load_complex(z, i + step)
+    c, d = load_complex(z, i + 2 * step), load_complex(z, i + 3 * step)
     even, odd, third, fourth = plus(a, b), minus(a, b), plus(c, d), minus(c, d)
     return plus(even, third), plus_i_times(odd, fourth), minus(even, third), minus_i_times(odd, fourth)
 
 
-@embedded
-def _three(factors, block):
+@llvm_inline
+def _three_twiddles(factors, block):
     at = _FACTORS * block
-    return spread_pair(factors, at), spread_pair(factors, at + 2), spread_pair(factors, at + 4)
+    return broadcast_complex(factors, at), broadcast_complex(factors, at + 2), broadcast_complex(factors, at + 4)
 
 
-@embedded
+@llvm_inline
 def _read(steps, r):
     """Number r, of steps 2r and 2r + 1: zeros where the sequence is over."""
-    even = row_lanes(steps, 2 * r) if 2 * r < len(steps) else nothing(steps)
-    odd = row_lanes(steps, 2 * r + 1) if 2 * r + 1 < len(steps) else nothing(steps)
+    even = load_row(steps, 2 * r) if 2 * r < len(steps) else zero_vector(steps)
+    odd = load_row(steps, 2 * r + 1) if 2 * r + 1 < len(steps) else zero_vector(steps)
     return even, odd
 
 
-@embedded
+@llvm_inline
 def _write(steps, r, number):
     if 2 * r < len(steps):
-        put_row(steps, 2 * r, number[0])
+        store_row(steps, 2 * r, number[0])
     if 2 * r + 1 < len(steps):
-        put_row(steps, 2 * r + 1, number[1])
+        store_row(steps, 2 * r + 1, number[1])

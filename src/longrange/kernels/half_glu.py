@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, half_glu_cpu
-from longrange.kernels.lanes import LANES
 from longrange.kernels.linear import is_amd
 from longrange.kernels.pointwise import gated, gelu_fork, spreads
 from longrange.kernels.shapes import check_fit
+from longrange.kernels.vectors import LANES
 
 _LEAST = 64  # steps of a sequence: of fewer, as in a recurrence, a tile would be mostly empty
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from longrange.kernels.numba_tools import (
     aligned,
     arrays,
-    embedded,
     inline,
+    internal,
+    llvm_inline,
     logistic,
     logistic_and_slope,
     one_step,
     parallel,
-    part,
     tiles_of_a_task,
 )
 from longrange.kernels.operations import tell_products
@@ -65,14 +65,14 @@ def _tiles(length):
     return (length + _TILE - 1) // _TILE
 
 
-@embedded
+@llvm_inline
 def _tile(k, length):
     """The sequence of a tile, counted over all of them, and its steps: from which one to which."""
     i, start = k // _tiles(length), k % _tiles(length) * _TILE
     return i, start, min(start + _TILE, length)
 
 
-@embedded
+@llvm_inline
 def _rows(like):
     """Memory for the features of a tile."""
     return aligned(like, _TILE * like.shape[2]).reshape((_TILE, like.shape[2]))
@@ -84,7 +84,7 @@ def _forward(of_gelu, W, b, x, skip, after, scale, z, y):
         _forward_tile(np.int64(task), of_gelu, W, b, x, skip, after, scale, z, y)
 
 
-@part
+@internal
 def _forward_tile(tile, of_gelu, W, b, x, skip, after, scale, z, y):
     i, low, high = _tile(tile, x.shape[1])
     g = _rows(x)
@@ -122,7 +122,7 @@ def _backward(of_gelu, share, W, grad_W, grad_b, x, z, after, scale, grad, grad_
         _backward_tiles(np.int64(task), share, of_gelu, W, *totals, x, z, after, scale, grad, grad_x)
 
 
-@part
+@internal
 def _backward_tiles(task, share, of_gelu, W, grad_W, grad_b, x, z, after, scale, grad, grad_x):
     """Gradients of a task's tiles: of the value by way of g, or of x directly, and of the gate by way of g."""
     g, slope, grad_z, grad_g, direct = _rows(x), _rows(x), _rows(x), _rows(x), _rows(x)

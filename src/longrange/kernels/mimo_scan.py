@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, mimo_scan_cpu
-from longrange.kernels.lanes import LANES
 from longrange.kernels.linear import is_amd
 from longrange.kernels.scan_reference import diagonal_scan_reference
 from longrange.kernels.shapes import check_fit
+from longrange.kernels.vectors import LANES
 
 _NARROW = 32  # parts of states: products so narrow are fast in no library
 _LARGEST = 1 << 17  # numbers in B_bar

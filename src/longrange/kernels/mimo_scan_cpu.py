@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.lanes import LANES
-from longrange.kernels.numba_tools import aligned, arrays, embedded, inline, parallel, part, tiles_of_a_task
+from longrange.kernels.numba_tools import aligned, arrays, inline, internal, llvm_inline, parallel, tiles_of_a_task
 from longrange.kernels.operations import tell_products
 from longrange.kernels.products_cpu import add_matrix_product
 from longrange.kernels.scan_cpu import HALF, WIDE, last_state, scan, scan_back
+from longrange.kernels.vectors import LANES
 
 _SEGMENT = 256  # steps
 
@@ -62,21 +62,21 @@ def _operations(u: Tensor, states: Tensor) -> int:
     return 2 * u.numel() * (1 + directions) * math.prod(parts)
 
 
-@embedded
+@llvm_inline
 def _segments(task, share, states):
     """Of a task: the first one and the one behind the last, counted over all sequences."""
     first = task * share
     return first, min(first + share, states.shape[0] * states.shape[1])
 
 
-@embedded
+@llvm_inline
 def _segment(k, states):
     """The sequence of a segment, which of its segments it is, and its steps."""
     s = k % states.shape[1]
     return k // states.shape[1], s, slice(s * _SEGMENT, (s + 1) * _SEGMENT)
 
 
-@embedded
+@llvm_inline
 def _states(like):
     """Memory for the states of a segment, each step's as `like`."""
     return aligned(like, _SEGMENT * like.size).reshape((_SEGMENT, *like.shape))
@@ -111,7 +111,7 @@ def _forward(share, A, B, C, D, u, Bu, handed, y):
         _answer(np.int64(task), share, A, C, D, u, Bu, handed, y)
 
 
-@part
+@internal
 def _enter(task, share, A, B, u, Bu, states):
     """B u; and the state that each segment leaves behind in each direction, if it finds zeros."""
     first, last = _segments(task, share, states)
@@ -125,7 +125,7 @@ def _enter(task, share, A, B, u, Bu, states):
             _over_states(last_state, A.shape[1], (A, inputs, states[i, s, d], 0, d == 0))
 
 
-@part
+@internal
 def _answer(task, share, A, C, D, u, Bu, handed, y):
     """Outputs."""
     memory = _states(handed[0, 0])
@@ -139,7 +139,7 @@ def _answer(task, share, A, C, D, u, Bu, handed, y):
         add_matrix_product(x.reshape(len(x), -1), C, out)
 
 
-@embedded
+@llvm_inline
 def _scale(D, u, y):
     for k in range(len(u)):
         row, out = u[k], y[k]
@@ -147,7 +147,7 @@ def _scale(D, u, y):
             out[n] = D[n] * row[n]
 
 
-@part
+@internal
 def _hand_on(A, states, length, mirrored):
     """From what each segment leaves behind, if it finds zeros, to what it finds; mirrored: for the adjoint."""
     segments, directions, _, size = states.shape
@@ -163,7 +163,7 @@ def _hand_on(A, states, length, mirrored):
                 state = (rest if s == segments - 1 else whole) * state + left
 
 
-@embedded
+@llvm_inline
 def _power(base, exponent):
     """By squaring, in double precision: an error counts once per segment of the whole memory of a state."""
     power = 1 + 0j
@@ -189,7 +189,7 @@ def _backward(
         _answer_back(np.int64(task), share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u)
 
 
-@part
+@internal
 def _enter_back(task, share, conjugate, C, grad_y, grad_x, adjoint):
     """Gradients of states as outputs alone read them, and the adjoint that each segment leaves behind."""
     first, last = _segments(task, share, adjoint)
@@ -203,7 +203,7 @@ def _enter_back(task, share, conjugate, C, grad_y, grad_x, adjoint):
             _over_states(last_state, conjugate.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
 
 
-@part
+@internal
 def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, grad_u):
     """Gradients of inputs and matrices."""
     (A, Bu, handed), (grad_A, grad_B, grad_C, grad_D) = states, totals
@@ -225,7 +225,7 @@ def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, 
         add_matrix_product(rows, B, out)
 
 
-@embedded
+@llvm_inline
 def _correlate(g, u, total):
     for k in range(len(u)):
         row, factor = u[k], g[k]

@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from longrange.kernels.lanes import rounded, widened
+from longrange.kernels.vectors import rounded, widened
 
 # Fused multiply-adds are allowed; assumptions that would hide a NaN are not. A division by zero gives what numpy gives:
 # raising an error would keep loops from vector instructions.
@@ -24,9 +24,9 @@ _FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy", "cache": 
 parallel = numba.njit(parallel=True, **_FLAGS)
 sequential = numba.njit(**_FLAGS)
 inline = numba.njit(inline="always", **_FLAGS)
-_PART = _FLAGS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-part = numba.njit(**_PART)  # for kernels alone, not for Python: quicker to compile
-embedded = numba.njit(forceinline=True, **_PART)  # as `inline`, but by LLVM: quicker again
+_INTERNAL = _FLAGS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+internal = numba.njit(**_INTERNAL)  # for kernels alone, not for Python: quicker to compile
+llvm_inline = numba.njit(forceinline=True, **_INTERNAL)  # as `inline`, but by LLVM: quicker again
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693359375)  # ln 2 in two parts, so that n ln 2 is exact for the n that occur
@@ -81,7 +81,7 @@ def forget_outdated(sources: Path, compiled: Path) -> None:
                     code.unlink()
 
 
-@embedded
+@llvm_inline
 def aligned(like, size):
     """An uninitialised flat array of the type of `like`, at the start of a cache line: no register lies across two."""
     memory = np.empty(size + 64 // like.itemsize, like.dtype)

@@ -10,14 +10,21 @@ from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from longrange.kernels.lanes import LANES, element_at, load_from, spread_lanes, store_to, vector_at
-from longrange.kernels.numba_tools import embedded
+from longrange.kernels.numba_tools import llvm_inline
+from longrange.kernels.vectors import (
+    LANES,
+    build_broadcast,
+    build_load_from,
+    build_place,
+    build_store_to,
+    build_vector_place,
+)
 
 _IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
 _ROW, _ROWS, _REGISTERS = (0,), (0,) * (8 if _IS_WIDE else 4), (0,) * (2 if _IS_WIDE else 1)  # of a block
 
 
-@embedded
+@llvm_inline
 def add_matrix_product(a, b, out):
     """out += a b, (M, K) times (K, N) to (M, N), N in whole registers; rows of b and of out are contiguous."""
     whole = out.shape[1] - out.shape[1] % (LANES * len(_REGISTERS))
@@ -27,7 +34,7 @@ def add_matrix_product(a, b, out):
         _add_columns(a, b, out, n, _ROW)
 
 
-@embedded
+@llvm_inline
 def _add_columns(a, b, out, n, registers):
     whole = len(out) - len(out) % len(_ROWS)
     for m in range(0, whole, len(_ROWS)):
@@ -47,15 +54,15 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
         )
         down = [builder.add(arguments[3], ir.IntType(64)(r)) for r in range(rows.count)]
         across = [builder.add(arguments[4], ir.IntType(64)(LANES * c)) for c in range(registers.count)]
-        places = [vector_at(builder, out, r, c) for r in down for c in across]
-        sums = [cgutils.alloca_once_value(builder, load_from(context, builder, place)) for place in places]
+        places = [build_vector_place(builder, out, r, c) for r in down for c in across]
+        sums = [cgutils.alloca_once_value(builder, build_load_from(context, builder, place)) for place in places]
         with cgutils.for_range(builder, builder.extract_value(a.shape, 1)) as loop:
-            left = [spread_lanes(builder, builder.load(element_at(builder, a, r, loop.index))) for r in down]
-            right = [load_from(context, builder, vector_at(builder, b, loop.index, c)) for c in across]
+            left = [build_broadcast(builder, builder.load(build_place(builder, a, r, loop.index))) for r in down]
+            right = [build_load_from(context, builder, build_vector_place(builder, b, loop.index, c)) for c in across]
             for total, (x, y) in zip(sums, product(left, right), strict=True):
                 builder.store(builder.fadd(builder.load(total), builder.fmul(x, y)), total)
         for place, total in zip(places, sums, strict=True):
-            store_to(context, builder, builder.load(total), place)
+            build_store_to(context, builder, builder.load(total), place)
         return context.get_dummy_value()
 
     return types.void(a, b, out, types.intp, types.intp, rows, registers), generate

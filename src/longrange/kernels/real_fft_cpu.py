@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from longrange.kernels.fft_cpu import LONGEST, forward, inverse, real_tables, tables
-from longrange.kernels.lanes import LANES
-from longrange.kernels.numba_tools import aligned, arrays, parallel, part
+from longrange.kernels.numba_tools import aligned, arrays, internal, parallel
 from longrange.kernels.spectra_cpu import from_spectrum, from_spectrum_backward
 from longrange.kernels.transpose_cpu import steps_of, to_features, to_steps, whole_slices
+from longrange.kernels.vectors import LANES
 
 
 def irfft(spectrum: Tensor, n: int) -> Tensor:
@@ -50,36 +50,36 @@ def _tables(n: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
 
 
 @parallel
-def _inverse(spectra, out, factors, places, turns):
+def _inverse(spectra, out, factors, places, twiddles):
     for task in numba.prange(len(out) // LANES):
-        _inverse_slice(spectra[task * LANES :][:LANES], out[task * LANES :][:LANES], factors, places, turns)
+        _inverse_slice(spectra[task * LANES :][:LANES], out[task * LANES :][:LANES], factors, places, twiddles)
 
 
-@part
-def _inverse_slice(spectra, out, factors, places, turns):
+@internal
+def _inverse_slice(spectra, out, factors, places, twiddles):
     n, one = out.shape[1], out.dtype.type(1)
     share = out.dtype.type(1 / n)
     z, memory = aligned(out, n * LANES), aligned(out, (n + 2) * LANES)
     numbers = steps_of(memory)
     to_steps(spectra, numbers, share)
-    from_spectrum(memory, z, places, turns)
+    from_spectrum(memory, z, places, twiddles)
     inverse(z, numbers[:n], factors)
     to_features(numbers[:n], out, one)
 
 
 @parallel
-def _inverse_backward(grad, out, factors, places, turns):
+def _inverse_backward(grad, out, factors, places, twiddles):
     for task in numba.prange(len(out) // LANES):
-        _inverse_slice_backward(grad[task * LANES :][:LANES], out[task * LANES :][:LANES], factors, places, turns)
+        _inverse_slice_backward(grad[task * LANES :][:LANES], out[task * LANES :][:LANES], factors, places, twiddles)
 
 
-@part
-def _inverse_slice_backward(grad, out, factors, places, turns):
+@internal
+def _inverse_slice_backward(grad, out, factors, places, twiddles):
     n, one = grad.shape[1], grad.dtype.type(1)
     share = grad.dtype.type(1 / n)
     z, memory = aligned(out, n * LANES), aligned(out, (n + 2) * LANES)
     numbers = steps_of(memory)
     to_steps(grad, numbers[:n], share)
     forward(numbers[:n], z, factors)
-    from_spectrum_backward(z, memory, places, turns)
+    from_spectrum_backward(z, memory, places, twiddles)
     to_features(numbers, out, one)

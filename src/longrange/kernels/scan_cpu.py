@@ -10,8 +10,8 @@ import numba
 import torch
 from torch import Tensor
 
-from longrange.kernels.lanes import LANES, put, some_lanes
 from longrange.kernels.numba_tools import arrays, inline, parallel, sequential
+from longrange.kernels.vectors import LANES, load_values, store_vector
 
 WIDE = (0,) * LANES  # as a tuple of N numbers stands for N states: one register
 HALF, _4, _2, _1 = WIDE[:8], WIDE[:4], WIDE[:2], WIDE[:1]
@@ -166,13 +166,13 @@ def scan_back(width, low, high, a, x, grad_x, grad_b, adjoint, grad_a, d):
 @inline
 def _read(array, at, size, width):
     """Real and imaginary parts of as many states as `width` has members; these lie `size` apart."""
-    return some_lanes(array, at, width), some_lanes(array, at + size, width)
+    return load_values(array, at, width), load_values(array, at + size, width)
 
 
 @inline
 def _write(array, at, size, z):
-    put(array, at, z[0])
-    put(array, at + size, z[1])
+    store_vector(array, at, z[0])
+    store_vector(array, at + size, z[1])
 
 
 @inline

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import pad
 
-from longrange.kernels.lanes import LANES, turn
-from longrange.kernels.numba_tools import embedded, part
+from longrange.kernels.numba_tools import internal, llvm_inline
+from longrange.kernels.vectors import LANES, transpose
 
 
 def whole_slices(x: Tensor, axis: int) -> Tensor:
@@ -13,31 +13,31 @@ def whole_slices(x: Tensor, axis: int) -> Tensor:
     return pad(x, (0, 0) * (-axis - 1) + (0, missing)) if missing else x
 
 
-@embedded
+@llvm_inline
 def steps_of(z):
     """The memory of a transform as a period of steps, (n, LANES), of the type that slices of larger arrays have."""
     return z.reshape(len(z) // LANES, LANES)[:, :LANES]
 
 
-@part
+@internal
 def to_steps(rows, steps, scale):
     """The first steps of rows (LANES, any length), times a factor."""
     count = len(steps)
     whole = count - count % LANES
     for t in range(0, whole, LANES):
-        turn(rows[:, t : t + LANES], steps[t : t + LANES], scale)
+        transpose(rows[:, t : t + LANES], steps[t : t + LANES], scale)
     for t in range(whole, count):
         for c in range(LANES):
             steps[t, c] = rows[c, t] * scale
 
 
-@part
+@internal
 def to_features(steps, rows, scale):
     """What `to_steps` does, transposed: zeros after the first steps."""
     count = len(steps)
     whole = count - count % LANES
     for t in range(0, whole, LANES):
-        turn(steps[t : t + LANES], rows[:, t : t + LANES], scale)
+        transpose(steps[t : t + LANES], rows[:, t : t + LANES], scale)
     for t in range(whole, count):
         for c in range(LANES):
             rows[c, t] = steps[t, c] * scale

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 from torch import Tensor
 
-from longrange.kernels.lanes import LANES, lanes, nothing, put
-from longrange.kernels.numba_tools import arrays, parallel, part
+from longrange.kernels.numba_tools import arrays, internal, parallel
+from longrange.kernels.vectors import LANES, load_vector, store_vector, zero_vector
 
 
 def system_forward(
@@ -53,7 +53,7 @@ def _forward(L, A, B, C_tilde, dt, X, Y, A_bar, B_bar, C):
         _slice_forward(L, np.int64(s) * LANES, A, B, C_tilde, dt, X[s], Y[s], A_bar, B_bar, C)
 
 
-@part
+@internal
 def _slice_forward(L, low, A, B, C_tilde, dt, X, Y, A_bar, B_bar, C):
     N, one = B.shape[1], np.ones(LANES)
     a, transition, spare, power = np.empty_like(X), np.empty_like(X), np.empty_like(X), np.empty_like(X)
@@ -83,7 +83,7 @@ def _backward(L, A, B, C_tilde, dt, X, Y, grad_A_bar, grad_B_bar, grad_C, grad_A
         _slice_backward(L, np.int64(s) * LANES, inputs, X[s], Y[s], grads, results)
 
 
-@part
+@internal
 def _slice_backward(L, low, inputs, X, Y, grads, results):
     (A, B, C_tilde, dt), (of_A_bar, of_B_bar, of_C), (grad_A, grad_B, grad_C_tilde, grad_dt) = inputs, grads, results
     N, one = B.shape[1], np.ones(LANES)
@@ -114,7 +114,7 @@ def _slice_backward(L, low, inputs, X, Y, grads, results):
     _give(total, low, grad_A)
 
 
-@part
+@internal
 def _take(x, low, out):
     """A slice of (H, E) as E registers."""
     for k in range(LANES):
@@ -123,7 +123,7 @@ def _take(x, low, out):
             out[e * LANES + k] = x[h, e]
 
 
-@part
+@internal
 def _give(registers, low, out):
     """The reverse of `_take`."""
     for k in range(min(LANES, len(out) - low)):
@@ -131,41 +131,41 @@ def _give(registers, low, out):
             out[low + k, e] = registers[e * LANES + k]
 
 
-@part
+@internal
 def _combine(N, diagonal, factor, a, out):
     """diagonal I + factor a, in `out`, which may be a."""
     for i in range(N):
         for j in range(N):
             at = (i * N + j) * LANES
-            entry = lanes(factor, 0) * lanes(a, at)
-            put(out, at, entry + lanes(diagonal, 0) if i == j else entry)
+            entry = load_vector(factor, 0) * load_vector(a, at)
+            store_vector(out, at, entry + load_vector(diagonal, 0) if i == j else entry)
 
 
-@part
+@internal
 def _scaled_sum(factor, a, out):
     """factor (a + out), in `out`."""
     for at in range(0, len(a), LANES):
-        put(out, at, lanes(factor, 0) * (lanes(a, at) + lanes(out, at)))
+        store_vector(out, at, load_vector(factor, 0) * (load_vector(a, at) + load_vector(out, at)))
 
 
-@part
+@internal
 def _invert(N, one, x):
     """x by its inverse, without exchange of rows: see `longrange.ssm.dense.inverse`."""
     for c in range(N):
-        scale = lanes(one, 0) / lanes(x, (c * N + c) * LANES)
-        put(x, (c * N + c) * LANES, lanes(one, 0))
+        scale = load_vector(one, 0) / load_vector(x, (c * N + c) * LANES)
+        store_vector(x, (c * N + c) * LANES, load_vector(one, 0))
         for j in range(N):
-            put(x, (c * N + j) * LANES, lanes(x, (c * N + j) * LANES) * scale)
+            store_vector(x, (c * N + j) * LANES, load_vector(x, (c * N + j) * LANES) * scale)
         for i in range(N):
             if i != c:
-                factor = lanes(x, (i * N + c) * LANES)
-                put(x, (i * N + c) * LANES, nothing(x))
+                factor = load_vector(x, (i * N + c) * LANES)
+                store_vector(x, (i * N + c) * LANES, zero_vector(x))
                 for j in range(N):
                     at = (i * N + j) * LANES
-                    put(x, at, lanes(x, at) - factor * lanes(x, (c * N + j) * LANES))
+                    store_vector(x, at, load_vector(x, at) - factor * load_vector(x, (c * N + j) * LANES))
 
 
-@part
+@internal
 def _inverse_backward(N, x, grad, out):
     """x^T grad x^T: minus the gradient of what x is the inverse of."""
     spare = np.empty_like(x)
@@ -173,7 +173,7 @@ def _inverse_backward(N, x, grad, out):
     _product(N, x, True, spare, False, out, False)
 
 
-@part
+@internal
 def _power(N, a, L, power, spare):
     """a^L, digit by binary digit of L, in one of two memories."""
     power[:] = a
@@ -186,13 +186,13 @@ def _power(N, a, L, power, spare):
     return power
 
 
-@part
+@internal
 def _power_backward(N, a, L, grad):
     """The gradient of a from that of a^L."""
     power, total, spare, other = np.empty_like(a), grad.copy(), np.empty_like(a), np.empty_like(a)
     for i in range(N):
         for j in range(N):
-            put(power, (i * N + j) * LANES, lanes(a, (j * N + i) * LANES))
+            store_vector(power, (i * N + j) * LANES, load_vector(a, (j * N + i) * LANES))
     for k in range(_digits(L) - 2, -1, -1):
         _product(N, total, False, power, False, spare, False)
         _product(N, power, False, total, False, spare, True)
@@ -206,7 +206,7 @@ def _power_backward(N, a, L, grad):
     return total
 
 
-@part
+@internal
 def _digits(L):
     """Binary digits of L."""
     count = 0
@@ -215,7 +215,7 @@ def _digits(L):
     return count
 
 
-@part
+@internal
 def _product(N, a, a_turned, b, b_turned, out, add):
     """a b, each transposed or not, in `out` or added to it."""
     a_row, a_column = (1, N) if a_turned else (N, 1)
@@ -223,40 +223,40 @@ def _product(N, a, a_turned, b, b_turned, out, add):
     for i in range(N):
         for j in range(N):
             at = (i * N + j) * LANES
-            total = lanes(out, at) if add else nothing(out)
+            total = load_vector(out, at) if add else zero_vector(out)
             for k in range(N):
                 left, right = (i * a_row + k * a_column) * LANES, (k * b_row + j * b_column) * LANES
-                total = total + lanes(a, left) * lanes(b, right)
-            put(out, at, total)
+                total = total + load_vector(a, left) * load_vector(b, right)
+            store_vector(out, at, total)
 
 
-@part
+@internal
 def _apply(N, a, turned, x, factor, out):
     """factor a x, or with a^T."""
     row, column = (1, N) if turned else (N, 1)
     for i in range(N):
-        total = nothing(out)
+        total = zero_vector(out)
         for j in range(N):
-            total = total + lanes(a, (i * row + j * column) * LANES) * lanes(x, j * LANES)
-        put(out, i * LANES, lanes(factor, 0) * total)
+            total = total + load_vector(a, (i * row + j * column) * LANES) * load_vector(x, j * LANES)
+        store_vector(out, i * LANES, load_vector(factor, 0) * total)
 
 
-@part
+@internal
 def _add_outer(N, factor, x, y, out):
     """out += factor x y^T."""
     for i in range(N):
-        now = lanes(factor, 0) * lanes(x, i * LANES)
+        now = load_vector(factor, 0) * load_vector(x, i * LANES)
         for j in range(N):
             at = (i * N + j) * LANES
-            put(out, at, lanes(out, at) + now * lanes(y, j * LANES))
+            store_vector(out, at, load_vector(out, at) + now * load_vector(y, j * LANES))
 
 
-@part
+@internal
 def _dot(x, y, factor):
     """factor times the inner product, in each feature."""
     out = np.empty(LANES)
-    total = nothing(x)
+    total = zero_vector(x)
     for at in range(0, len(x), LANES):
-        total = total + lanes(x, at) * lanes(y, at)
-    put(out, 0, lanes(factor, 0) * total)
+        total = total + load_vector(x, at) * load_vector(y, at)
+    store_vector(out, 0, load_vector(factor, 0) * total)
     return out

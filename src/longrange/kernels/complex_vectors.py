@@ -1,4 +1,4 @@
-"""Complex numbers in vector registers: pairs of `lanes`, real and imaginary parts, which lie side by side in memory.
+"""Complex numbers in vector registers: pairs of real and imaginary parts, side by side in memory.
 
 Operations are written out for the code generator, since each function of Numba costs compile time.
 """
@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from longrange.kernels.lanes import LANES, Lanes, load_lanes, spread_lanes, store_lanes
+from longrange.kernels.vectors import LANES, Vector, build_broadcast, build_load, build_store
 
 ROW = 2 * LANES  # values
 
@@ -51,53 +51,53 @@ def _reader(parts):
             found = parts(context, builder, signature.args[0], *arguments)
             return context.make_tuple(builder, signature.return_type, found)
 
-        return types.UniTuple(Lanes(z.dtype), 2)(z, types.intp), generate
+        return types.UniTuple(Vector(z.dtype), 2)(z, types.intp), generate
 
     return intrinsic(read)
 
 
 def _side_by_side(context, builder, array, z, at):
-    return [load_lanes(context, builder, array, z, builder.add(at, at.type(k))) for k in (0, LANES)]
+    return [build_load(context, builder, array, z, builder.add(at, at.type(k))) for k in (0, LANES)]
 
 
-def _joined(context, builder, array, z, at):
-    both = load_lanes(context, builder, array, z, at, ROW)
+def _interleaved(context, builder, array, z, at):
+    both = build_load(context, builder, array, z, at, ROW)
     return [_chosen(builder, both, both, range(i, ROW, 2)) for i in range(2)]
 
 
 def _repeated(context, builder, array, z, at):
     data = context.make_array(array)(context, builder, z).data
-    return [spread_lanes(builder, builder.load(builder.gep(data, [builder.add(at, at.type(i))]))) for i in range(2)]
+    return [build_broadcast(builder, builder.load(builder.gep(data, [builder.add(at, at.type(i))]))) for i in range(2)]
 
 
-load = _reader(_side_by_side)  # the number from flat index `at` on
-load_joined = _reader(_joined)  # the one whose lanes are LANES complex numbers in memory
-spread_pair = _reader(_repeated)  # LANES times the one whose parts are at `at` and `at + 1`
+load_complex = _reader(_side_by_side)  # the number from flat index `at` on
+load_interleaved = _reader(_interleaved)  # the one whose lanes are LANES complex numbers in memory
+broadcast_complex = _reader(_repeated)  # LANES times the one whose parts are at `at` and `at + 1`
 
 
 @intrinsic
-def store(typing_context, z, at, a):
+def store_complex(typing_context, z, at, a):
     """Write a number from flat index `at` on."""
 
     def generate(context, builder, signature, arguments):
         z, at, number = arguments
         for i in range(2):
             part = builder.extract_value(number, i)
-            store_lanes(context, builder, signature.args[0], z, builder.add(at, at.type(i * LANES)), part)
+            build_store(context, builder, signature.args[0], z, builder.add(at, at.type(i * LANES)), part)
         return context.get_dummy_value()
 
     return types.void(z, types.intp, a), generate
 
 
 @intrinsic
-def store_joined(typing_context, z, at, a):
-    """Write a number as `load_joined` reads it."""
+def store_interleaved(typing_context, z, at, a):
+    """Write a number as `load_interleaved` reads it."""
 
     def generate(context, builder, signature, arguments):
         z, at, number = arguments
         parts = [builder.extract_value(number, i) for i in range(2)]
         both = _chosen(builder, *parts, [i + part for i in range(LANES) for part in (0, LANES)])
-        store_lanes(context, builder, signature.args[0], z, at, both)
+        build_store(context, builder, signature.args[0], z, at, both)
         return context.get_dummy_value()
 
     return types.void(z, types.intp, a), generate

@@ -1,8 +1,9 @@
 """Vector registers as values in Numba kernels: for loops too short or too nested for the compiler to vectorise.
 
-`lanes` reads neighbouring values of a flat array, `put` writes them, and +, -, *, / act on each; `row_lanes` and
-`put_row` do so in a matrix, `turn` transposes one. `stack` is memory that the compiler knows to be the function's own,
-so that it may keep what lies there in registers. Arrays of bfloat16, see `numba_tools.arrays`, are read as float32.
+`load_vector` reads neighbouring values of a flat array, `store_vector` writes them, and +, -, *, / act on each;
+`load_row` and `store_row` do so in a matrix, `transpose` transposes one. `stack` is memory that the compiler knows to
+be the function's own, so that it may keep what lies there in registers. Arrays of bfloat16, see `numba_tools.arrays`,
+are read as float32. Functions named `build_...` generate code for a given LLVM builder.
 """
 
 import operator
@@ -18,93 +19,93 @@ LANES = 16  # values: one register of AVX-512 in single precision, several of a 
 _INDEX = ir.IntType(32)
 
 
-class Lanes(types.Type):
+class Vector(types.Type):
     """So many floats of one type."""
 
     def __init__(self, element, count=LANES):
         self.element, self.count = element, count
-        super().__init__(name=f"Lanes({element}, {count})")
+        super().__init__(name=f"Vector({element}, {count})")
 
 
-def lanes_of(array, count=LANES):
+def vector_type(array, count=LANES):
     """What a register holds of an array, by their types."""
-    return Lanes(types.float32 if array.dtype == types.uint16 else array.dtype, count)
+    return Vector(types.float32 if array.dtype == types.uint16 else array.dtype, count)
 
 
-@register_model(Lanes)
+@register_model(Vector)
 class _Model(PrimitiveModel):
-    def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.element).get_value_type(), lanes.count))
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.element).get_value_type(), vector.count))
 
 
 @intrinsic
-def lanes(typing_context, array, at):
+def load_vector(typing_context, array, at):
     """The LANES values of a contiguous array from flat index `at` on."""
 
     def generate(context, builder, signature, arguments):
-        return load_lanes(context, builder, signature.args[0], *arguments)
+        return build_load(context, builder, signature.args[0], *arguments)
 
-    return lanes_of(array)(array, types.intp), generate
+    return vector_type(array)(array, types.intp), generate
 
 
 @intrinsic
-def some_lanes(typing_context, array, at, axes):
-    """As `lanes`; as many values as the tuple `axes` has members."""
+def load_values(typing_context, array, at, axes):
+    """As `load_vector`; as many values as the tuple `axes` has members."""
 
     def generate(context, builder, signature, arguments):
-        return load_lanes(context, builder, signature.args[0], *arguments[:2], axes.count)
+        return build_load(context, builder, signature.args[0], *arguments[:2], axes.count)
 
-    return lanes_of(array, axes.count)(array, types.intp, axes), generate
+    return vector_type(array, axes.count)(array, types.intp, axes), generate
 
 
 @intrinsic
-def put(typing_context, array, at, value):
+def store_vector(typing_context, array, at, value):
     """Write LANES values into a contiguous array, from flat index `at` on."""
 
     def generate(context, builder, signature, arguments):
-        store_lanes(context, builder, signature.args[0], *arguments)
+        build_store(context, builder, signature.args[0], *arguments)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
 
 
 @intrinsic
-def row_lanes(typing_context, rows, t):
+def load_row(typing_context, rows, t):
     """The first LANES values of row t of a matrix whose rows are contiguous, wherever they lie."""
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments)
-        return load_from(context, builder, place)
+        return build_load_from(context, builder, place)
 
-    return Lanes(rows.dtype)(rows, types.intp), generate
+    return Vector(rows.dtype)(rows, types.intp), generate
 
 
 @intrinsic
-def put_row(typing_context, rows, t, value):
-    """Write the first LANES values of a row, see `row_lanes`."""
+def store_row(typing_context, rows, t, value):
+    """Write the first LANES values of a row, see `load_row`."""
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], *arguments[:2])
-        store_to(context, builder, arguments[2], place)
+        build_store_to(context, builder, arguments[2], place)
         return context.get_dummy_value()
 
     return types.void(rows, types.intp, value), generate
 
 
 @intrinsic
-def turn(typing_context, source, out, factor):
-    """Write the transpose of LANES times LANES values, times a factor; both matrices as in `row_lanes`."""
+def transpose(typing_context, source, out, factor):
+    """Write the transpose of LANES times LANES values, times a factor; both matrices as in `load_row`."""
 
     def generate(context, builder, signature, arguments):
         (source, out, factor), (from_type, to_type, _) = arguments, signature.args
-        rows, factors = [], spread_lanes(builder, factor)
+        rows, factors = [], build_broadcast(builder, factor)
         for c in range(LANES):
             place = _row(context, builder, from_type, source, ir.IntType(64)(c))
-            row = load_from(context, builder, place)
+            row = build_load_from(context, builder, place)
             rows.append(builder.fmul(row, factors))
         for c, row in enumerate(_transposed(builder, rows)):
             place = _row(context, builder, to_type, out, ir.IntType(64)(c))
-            store_to(context, builder, row, place)
+            build_store_to(context, builder, row, place)
         return context.get_dummy_value()
 
     return types.void(source, out, factor), generate
@@ -112,16 +113,16 @@ def turn(typing_context, source, out, factor):
 
 def _row(context, builder, array, value, t):
     """The address of the first LANES values of a row."""
-    return vector_at(builder, context.make_array(array)(context, builder, value), t, t.type(0))
+    return build_vector_place(builder, context.make_array(array)(context, builder, value), t, t.type(0))
 
 
-def vector_at(builder, matrix, row, column):
+def build_vector_place(builder, matrix, row, column):
     """Generates the address of the LANES values of a row from a column on, of a matrix whose rows are contiguous."""
-    place = element_at(builder, matrix, row, column)
+    place = build_place(builder, matrix, row, column)
     return builder.bitcast(place, ir.VectorType(place.type.pointee, LANES).as_pointer())
 
 
-def element_at(builder, matrix, row, column):
+def build_place(builder, matrix, row, column):
     """Generates the address of a value of a matrix, by its strides."""
     down, across = (
         builder.mul(index, builder.extract_value(matrix.strides, axis)) for axis, index in enumerate((row, column))
@@ -140,26 +141,26 @@ def _transposed(builder, rows):
     return rows
 
 
-def load_lanes(context, builder, array, value, at, count=LANES):
+def build_load(context, builder, array, value, at, count=LANES):
     """Generates the load of values of an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, count)
-    loaded = load_from(context, builder, place)
+    loaded = build_load_from(context, builder, place)
     return widened(builder, loaded) if array.dtype == types.uint16 else loaded
 
 
-def store_lanes(context, builder, array, value, at, vector):
+def build_store(context, builder, array, value, at, vector):
     """Generates the store of a vector into an array, given by its type and its value, from flat index `at` on."""
     place = _place(context, builder, array, value, at, vector.type.count)
-    store_to(context, builder, rounded(builder, vector) if array.dtype == types.uint16 else vector, place)
+    build_store_to(context, builder, rounded(builder, vector) if array.dtype == types.uint16 else vector, place)
 
 
-def load_from(context, builder, place):
+def build_load_from(context, builder, place):
     """Generates the load of a vector from its address, of which its values' alignment is known."""
     return builder.load(place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 
-def store_to(context, builder, vector, place):
-    """Generates the store of a vector, as `load_from`."""
+def build_store_to(context, builder, vector, place):
+    """Generates the store of a vector, as `build_load_from`."""
     builder.store(vector, place, align=context.get_abi_sizeof(place.type.pointee.element))
 
 
@@ -193,20 +194,20 @@ def _all(kind, number):
     return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
-def spread_lanes(builder, number):
+def build_broadcast(builder, number):
     """Generates LANES times one number."""
     first = builder.insert_element(ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined), number, _INDEX(0))
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
 
 
 @intrinsic
-def nothing(typing_context, array):
+def zero_vector(typing_context, array):
     """LANES zeros of the type of the array."""
 
     def generate(context, builder, signature, arguments):
         return context.get_constant_null(signature.return_type)
 
-    return Lanes(array.dtype)(array), generate
+    return Vector(array.dtype)(array), generate
 
 
 @intrinsic
@@ -232,25 +233,25 @@ def _divide(typing_context, a, b):
 @overload(operator.add)
 @overload(operator.iadd)
 def _overload_add(a, b):
-    if isinstance(a, Lanes):
+    if isinstance(a, Vector):
         return lambda a, b: _add(a, b)
 
 
 @overload(operator.sub)
 def _overload_subtract(a, b):
-    if isinstance(a, Lanes):
+    if isinstance(a, Vector):
         return lambda a, b: _subtract(a, b)
 
 
 @overload(operator.mul)
 def _overload_multiply(a, b):
-    if isinstance(a, Lanes):
+    if isinstance(a, Vector):
         return lambda a, b: _multiply(a, b)
 
 
 @overload(operator.truediv)
 def _overload_divide(a, b):
-    if isinstance(a, Lanes):
+    if isinstance(a, Vector):
         return lambda a, b: _divide(a, b)
 
 
