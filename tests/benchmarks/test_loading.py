@@ -6,6 +6,7 @@ import pytest
 from toy_task import SIZES, ToyTask, toy_config
 
 from longrange.benchmarks.loading import loading, samples_per_s
+from longrange.errors import ConfigError
 
 
 def rows_of(path):
@@ -31,6 +32,14 @@ def test_another_machine_has_a_row_of_its_own(tmp_path, monkeypatch):
     measured()
     here, there = rows_of(tmp_path / "rows.csv")
     assert here["cpu"] != there["cpu"] == "another"
+
+
+@pytest.mark.parametrize("name", ["steps", "model_batch"])
+def test_what_leaves_nothing_to_time_is_refused_before_data_is_drawn(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("longrange.benchmarks.loading.build", lambda *_: pytest.fail("data"))
+    counts = {"steps": 1, "model_batch": 4} | {name: 0}
+    with pytest.raises(ConfigError, match=rf"^benchmark\.{name}=0: must be at least 1$"):
+        loading(toy_config(tmp_path), seconds=0.1, **counts, folder=str(tmp_path))
 
 
 def test_batches_are_drawn_for_an_epoch_at_most(monkeypatch):

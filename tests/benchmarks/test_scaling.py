@@ -73,6 +73,15 @@ def test_comparison_wants_sequences():
         comparison(CFG, layers={"one": S4}, d_model=4, d_state=4, length=32, batch=0)
 
 
+@pytest.mark.parametrize("name", ["d_model", "d_state"])
+def test_layers_without_a_size_are_refused(tmp_path, name):
+    sizes = {"d_model": 4, "d_state": 4} | {name: 0}
+    with pytest.raises(ConfigError, match=rf"^benchmark\.{name}=0: must be at least 1$"):
+        recurrence(CFG, layers={"s5": S5}, **sizes, lengths=[32], folder=str(tmp_path))
+    with pytest.raises(ConfigError, match=rf"^benchmark\.{name}=0: must be at least 1$"):
+        comparison(CFG, layers={"s5": S5}, **sizes, length=32, batch=1)
+
+
 def test_a_step_and_a_recomputation_are_timed_one_by_one(monkeypatch):
     """200 steps in 2 s, three whole sequences in 6 s."""
     times = iter([0.0, 2.0, 10.0, 16.0])

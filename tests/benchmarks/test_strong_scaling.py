@@ -83,6 +83,16 @@ def test_mistakes_are_one_line(tmp_path, settings, steps, message):
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_size", 0), ("devices", [1, 0]), ("bandwidth_gb_per_s", 0), ("latency_us", -1)]
+)
+def test_an_impossible_estimate_is_refused_before_anything_runs(tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr("longrange.benchmarks.strong_scaling._together", lambda *_: pytest.fail("measured"))
+    settings = {"settings": [[1, 1]], "warmup": 0, "steps": 1, "estimate": {**ESTIMATE, name: value}}
+    with pytest.raises(ConfigError, match=rf"^benchmark\.estimate\.{name}="):
+        strong_scaling(toy_config(tmp_path), **settings, folder=str(tmp_path / "out"))
+
+
 def test_shared_steps_are_compared_core_by_core():
     alone = {"processes": 1, "threads": 2, "step_s": 3.0, "gradient_s": 0.0, "small_s": 0.0}
     shared = {"processes": 2, "threads": 4, "step_s": 0.5, "gradient_s": 0.25, "small_s": 0.125}

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from longrange.benchmarks.training_step import training_step
+from longrange.benchmarks.training_step import check_counts, training_step
 from longrange.csv_files import keep_rows
 from longrange.data.module import SequenceDataModule
 from longrange.provenance import PLACE
@@ -25,8 +25,10 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
     Returns:
         The row.
     Raises:
+        ConfigError: no steps or sequences to time.
         DataError: the data cannot be had.
     """
+    check_counts(steps=steps, model_batch=model_batch)
     data = build(cfg.data)
     data.prepare_data()
     supply = samples_per_s(data, seconds)

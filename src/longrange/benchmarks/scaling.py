@@ -61,7 +61,7 @@ def scaling(
         ConfigError: a row of fewer than two sizes, along which nothing grows.
     """
     check_rows(2, lengths=lengths, states=states)
-    check_counts(length=length, d_state=d_state)
+    check_counts(d_model=d_model, length=length, d_state=d_state)
     shapes = dict.fromkeys([(L, d_state) for L in lengths] + [(length, N) for N in states])
     jobs = [(name, build, d_model, L, N) for name, build in layers.items() for L, N in shapes]
     target = Path(folder)
@@ -121,7 +121,7 @@ def comparison(
     Raises:
         ConfigError: no steps or sequences.
     """
-    check_counts(length=length, batch=batch)
+    check_counts(d_model=d_model, d_state=d_state, length=length, batch=batch)
     rows = _measured([(name, build, d_model, length, d_state, batch) for name, build in layers.items()])
     size = {"d_model": d_model, "d_state": d_state, "length": length, "batch": batch}
     return size | {row["layer"]: {key: row[key] for key in ("seconds", "extra_mib")} for row in rows}
@@ -176,6 +176,7 @@ def recurrence(
         ConfigError: no lengths.
     """
     check_rows(1, lengths=lengths)
+    check_counts(d_model=d_model, d_state=d_state)
     jobs = [(name, build, L) for name, build in layers.items() for L in lengths]
     rows = [_steps(name, build(d_model, d_state=d_state), L) for name, build, L in tracked(jobs, "steps")]
     target = Path(folder)

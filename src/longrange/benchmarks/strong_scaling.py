@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from longrange.benchmarks.findings import findings
 from longrange.benchmarks.step_estimate import Link, OneDevice, step_on
-from longrange.benchmarks.training_step import Step, check_counts, seconds_of, where_run
+from longrange.benchmarks.training_step import Step, check_counts, check_rows, seconds_of, where_run
 from longrange.csv_files import keep_rows
 from longrange.data.batch import Batch
 from longrange.data.progress import tracked
@@ -59,6 +59,7 @@ def strong_scaling(
     """
     check_counts(steps=steps, warmup=warmup)
     _check_settings(settings)
+    _check_estimate(**estimate)
     _check(cfg, max(processes for processes, _ in settings))
     with findings(Path(folder), cfg) as kept:
         rows = [
@@ -79,6 +80,15 @@ def _check_settings(settings: Sequence[tuple[int, int]]) -> None:
     pairs = [list(setting) for setting in settings]
     if not pairs or any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
         raise ConfigError(f"benchmark.settings={pairs}: must be pairs [processes, threads], one or more")
+
+
+def _check_estimate(*, devices: Sequence[int], latency_us: float, **counts: float) -> None:
+    check_rows(1, **{"estimate.devices": devices})
+    if latency_us < 0:
+        raise ConfigError(f"benchmark.estimate.latency_us={latency_us}: must not be negative")
+    for name, count in counts.items():
+        if count <= 0:
+            raise ConfigError(f"benchmark.estimate.{name}={count}: must be more than 0")
 
 
 def _check(cfg: DictConfig, processes: int) -> None:
