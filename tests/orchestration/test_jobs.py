@@ -96,6 +96,16 @@ def test_what_a_cell_decides_is_refused(override, message):
         passed_on(["table=lra", override])
 
 
+def test_what_lies_beside_its_folders_is_none_of_them(tmp_path):
+    job = Job("listops/s5", None, 0)
+    folder = run_folder(tmp_path, "listops", "s5", 0, job.overrides, latest=False)
+    for suffix in (".lock", ".partial", "7"):
+        folder.with_name(folder.name + suffix).mkdir(parents=True)
+    assert job.folder(tmp_path) is None
+    folder.mkdir()
+    assert job.folder(tmp_path) == folder
+
+
 def test_a_run_resumes_from_its_newest_folder_if_it_was_interrupted(tmp_path):
     job = Job("listops/s5", None, 3, ("trainer=gpu",))
     assert job.folder(tmp_path) is None

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from longrange.cli import compose
 from longrange.errors import ConfigError, DataError
@@ -112,6 +113,16 @@ def test_a_failure_stops_nothing_and_the_next_visit_goes_on(repository, tmp_path
     assert (there / "measure/results/profile/old").exists()
     assert (there / "measure/results/runs.csv").read_text() == "row of half\n"
     assert (there / "visit/run.json").read_text() == "half"
+
+
+def test_no_other_visit_unpacks_at_the_same_time(repository, tmp_path, monkeypatch):
+    def unpack(carried, run):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "out/measure.lock").acquire(timeout=0)
+        return False
+
+    monkeypatch.setattr("longrange.orchestration.visit.unpack_run", unpack)
+    come(repository, tmp_path / "out", *SMALL, "only=[processes]")
 
 
 def test_chosen_parts_alone(repository, tmp_path):

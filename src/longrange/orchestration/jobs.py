@@ -1,5 +1,6 @@
 """What is missing in a table, as trainings to start: their command lines, and what there is of them on disk."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,8 @@ class Job:
     def folder(self, outputs: Path) -> Path | None:
         """The folder of this command line that `newest` chooses; None where it has never run."""
         first = f"{overrides_hash(self.overrides)}-s{self.seed}"
-        folders = [folder for folder in outputs.glob(f"*/*/{first}*") if folder.name.partition(".")[0] == first]
+        name = re.compile(rf"{first}(\.\d+)?")  # others are of files, and of folders that are being unpacked
+        folders = [folder for folder in outputs.glob(f"*/*/{first}*") if name.fullmatch(folder.name)]
         return newest(sorted(folders, key=lambda folder: int(folder.suffix[1:] or 1))) if folders else None
 
     def resumes(self, outputs: Path) -> bool:

@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 from longrange.data import archives
-from longrange.data.files import locked, whole_folder
+from longrange.data.files import whole_folder
 from longrange.training.checkpoint import BEST, LAST
 from longrange.whole_files import write_whole
 
@@ -23,6 +23,8 @@ _OF_A_RUN = {
 
 def unpack_run(carried: Path, run: Path) -> bool:
     """Put what a visit before has left of a training into its folder, where a training with `resume=auto` finds it.
+
+    The caller holds a lock, here and for `unpack_measured`, so that no other visit does the same.
 
     Args:
         carried: the folder that was taken home.
@@ -55,8 +57,7 @@ def unpack_measured(carried: Path, work: Path, known: Path | None) -> None:
     if (work / "results").exists():
         return
     if (carried / MEASURED).exists():
-        with locked(work):
-            archives.unpack(carried / MEASURED, work)
+        archives.unpack(carried / MEASURED, work)
     for name in KEPT if known and not (work / "results").exists() else ():
         (work / "results").mkdir(parents=True, exist_ok=True)
         if (known / name).is_dir():

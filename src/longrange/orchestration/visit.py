@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from longrange.data.files import locked
 from longrange.errors import ConfigError, DataError
 from longrange.orchestration.commands import reason, watched
 from longrange.orchestration.errands import Errand, Errands
@@ -142,11 +143,12 @@ class Visit:
     def _unpack(self) -> None:
         """Put what was carried here in its place, on a machine that has nothing of it."""
         cfg, job = self.cfg, self.errands.job
-        unpack_measured(Path(cfg.carried), Path(cfg.work), self.known)
-        if job.folder(self.errands.outputs) is None:
-            name = (cfg.name.task, cfg.name.model, job.seed, list(job.overrides))
-            if unpack_run(Path(cfg.carried), run_folder(self.errands.outputs, *name, latest=False)):
-                self._say(f"training {job.label}: goes on from {cfg.carried}")
+        with locked(Path(cfg.work)):  # of two visits at once, one unpacks, and the other finds it done
+            unpack_measured(Path(cfg.carried), Path(cfg.work), self.known)
+            if job.folder(self.errands.outputs) is None:
+                name = (cfg.name.task, cfg.name.model, job.seed, list(job.overrides))
+                if unpack_run(Path(cfg.carried), run_folder(self.errands.outputs, *name, latest=False)):
+                    self._say(f"training {job.label}: goes on from {cfg.carried}")
 
     def _pack(self) -> None:
         """After every errand: who knows how long this machine is here."""
