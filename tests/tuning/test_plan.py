@@ -1,12 +1,15 @@
 """A search is checked before it starts."""
 
 import dataclasses
+import runpy
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from longrange.cli import compose
 from longrange.errors import ConfigError
 from longrange.tuning.plan import read_plan
+from tests.paths import ROOT
 
 
 def test_every_trial_shares_what_is_not_the_searchs_own(search):
@@ -61,6 +64,36 @@ def test_a_mistake_in_the_command_stops_the_search_before_it_starts(search, argu
     with pytest.raises(ConfigError) as refused:
         read_plan(search(argument))
     assert told in str(refused.value)
+
+
+def test_an_entry_on_the_command_line_takes_the_place_of_the_files(arguments, tmp_path):
+    """Nothing of the file's, such as its `log: true`, is mixed into it; null takes a key out."""
+    entries = ["optimizer.lr: {float: [0.1, 1.0]}", "optimizer.ssm_lr: {choices: [0.1]}", "model.n_layers: null"]
+    changed = [f"++search.space={{{entry}}}" for entry in entries]
+    file, ours = (read_plan(compose("tune", [*arguments, *more], tmp_path)).space for more in ([], changed))
+    assert file.keys() - ours.keys() == {"model.n_layers"}
+    assert file["model.block.dropout"] == ours["model.block.dropout"]
+    assert ours["optimizer.lr"] == FloatDistribution(0.1, 1.0)
+    assert ours["optimizer.ssm_lr"] == CategoricalDistribution([0.1])
+
+
+def test_a_space_that_holds_no_keys_is_refused(arguments, tmp_path):
+    with pytest.raises(ConfigError, match=r"^search\.space=None: holds no keys"):
+        read_plan(compose("tune", [*arguments, "++search.space=null"], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("search.space.optimizer.lr={choices: [1]}", "++search.space={optimizer.lr: {choices: [1]}}"),
+        ("search.space.optimizer=null", "++search.space={optimizer: null}"),
+        ("search.space={optimizer.lr: null}", "++search.space={optimizer.lr: null}"),
+        ("search.trials=3", "search.trials=3"),
+    ],
+)
+def test_an_entry_is_named_by_its_key(typed, taken):
+    entries = runpy.run_path(str(ROOT / "scripts" / "tune.py"))["entries"]
+    assert entries(typed) == entries(taken) == taken
 
 
 def test_a_search_file_that_sets_more_than_its_space_is_refused(search):

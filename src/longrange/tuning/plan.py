@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -94,11 +92,9 @@ def read_plan(cfg: DictConfig) -> Plan:
     """
     if cfg.workers < 1 or cfg.search.trials < 1 or cfg.heartbeat_s < 1:
         raise ConfigError("workers, search.trials and heartbeat_s: must be at least 1")
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        raise ConfigError("-m: a search starts its trainings itself; leave it out, workers=2 runs two at a time")
     if cfg.resume is not None:
         raise ConfigError("resume: a search goes on by itself when its command is given again; leave resume out")
-    space = read_space(OmegaConf.to_container(cfg.search.space))
+    space = read_space(_entries(cfg))
     base = _base_overrides(cfg)
     trained = _composed(base, cfg.paths.run_dir)
     _check_nothing_is_lost(cfg, trained)
@@ -123,6 +119,20 @@ def read_plan(cfg: DictConfig) -> Plan:
     plan.sampler(0)  # these two also for what they refuse
     plan.pruner()
     return plan
+
+
+def _entries(cfg: DictConfig) -> dict[str, Any]:
+    """What stands for each key: the command line's as it is, else the file's; without those that are set to null.
+
+    Hydra merges the two, and a `log: true` of the file would go on to hold for a range of the command line.
+    """
+    if not isinstance(cfg.search.space, DictConfig):
+        raise ConfigError(f"search.space={cfg.search.space}: holds no keys; search.space.<key>=null takes one out")
+    found = OmegaConf.to_container(cfg.search.space)
+    for override in OverridesParser.create().parse_overrides(list(cfg.name.overrides)):
+        if override.key_or_group == "search.space" and not override.is_delete():
+            found |= override.value()
+    return {name: given for name, given in found.items() if given is not None}
 
 
 def _base_overrides(cfg: DictConfig) -> list[str]:
