@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from longrange.cli import main
 
 
-@main("export")
+@main("export", no_sweep="a command exports one model to one file; leave it out, and give a command for each")
 def export(cfg: DictConfig) -> None:
     """Write the file and say what goes in and what comes out."""
     from longrange.training.export_step import export_step

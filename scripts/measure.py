@@ -10,7 +10,7 @@ from longrange.cli import main
 ENVIRONMENT = os.environ.copy()  # before Hydra sets in it what is meant for the jobs of a launcher
 
 
-@main("measure")
+@main("measure", no_sweep="a visit does its errands one after another; leave it out")
 def measure(cfg: DictConfig) -> None:
     """Do what is not done yet; the exit code says whether to come again."""
     from longrange.cli import CONFIG_DIR

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from longrange.cli import CONFIG_DIR, main
 
 
-@main("report")
+@main("report", no_sweep="a report is one page of all runs; leave it out")
 def report(cfg: DictConfig) -> None:
     """Write the page and say what it shows."""
     from hydra.core.hydra_config import HydraConfig

@@ -10,7 +10,7 @@ from longrange.cli import main
 ENVIRONMENT = os.environ.copy()  # before Hydra sets in it what is meant for the jobs of a launcher
 
 
-@main("reproduce")
+@main("reproduce", no_sweep="a table starts its trainings itself; leave it out, launcher=joblib runs several at a time")
 def reproduce(cfg: DictConfig) -> None:
     """Show the table, or train what is missing first; the exit code is 1 where a training failed."""
     from longrange.cli import CONFIG_DIR

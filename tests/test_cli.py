@@ -30,10 +30,10 @@ def type_command(tmp_path, monkeypatch):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def run(task, *arguments: str) -> int:
+    def run(task, *arguments: str, **options: str) -> int:
         monkeypatch.setattr(sys, "argv", ["scripts/train.py", *arguments])
         try:
-            main("train")(task)()
+            main("train", **options)(task)()
         except SystemExit as stop:
             return stop.code
         return 0
@@ -142,6 +142,29 @@ def test_a_users_mistake_gets_one_line(type_command, capsys):
     assert only_line(capsys) == "error: basic_train.tsv, row 2: one column of two"
 
 
+@pytest.mark.parametrize("words", [[], ["resume=auto"], ["paths.outputs=a/b"]])
+def test_a_refused_command_leaves_nothing(type_command, tmp_path, words):
+    assert type_command(lambda cfg: refuse(), "hydra.job.name=train", *words) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_refused_jobs_of_a_sweep_leave_no_folders(type_command, tmp_path):
+    assert type_command(lambda cfg: refuse(), "-m", "hydra.job.name=train", "seed=0,1") == 2
+    assert not list(tmp_path.glob("outputs/*/*/*"))
+
+
+def test_what_a_refused_command_goes_on_with_stays(type_command, tmp_path):
+    assert type_command(nothing, "hydra.job.name=train") == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert type_command(lambda cfg: refuse(), "hydra.job.name=train", "resume=auto") == 2
+    assert [path for path in before if not path.exists()] == []
+
+
+def test_a_folder_that_the_command_names_stays(type_command, tmp_path):
+    assert type_command(lambda cfg: refuse(), "hydra.job.name=train", "hydra.run.dir=mine") == 2
+    assert (tmp_path / "mine").exists()
+
+
 def test_a_users_mistake_inside_an_instantiation_gets_one_line(type_command, capsys):
     with pytest.raises(InstantiationException):
         instantiate({"_target_": f"{__name__}.refuse"})
@@ -247,6 +270,18 @@ def test_several_runs_may_be_asked_for_anywhere_in_the_command(type_command):
     seen = []
     type_command(lambda cfg: seen.append(cfg.seed), "experiment=quickstart", "-m", "seed=0,1")
     assert seen == [0, 1]
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
+def test_a_script_of_one_job_refuses_several(type_command, capsys, tmp_path, flag):
+    assert type_command(nothing, "seed=0,1", flag, no_sweep="there is one page; leave it out") == 2
+    assert only_line(capsys) == "error: -m: there is one page; leave it out"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_script_of_one_job_does_not_recommend_several(type_command, capsys):
+    assert type_command(nothing, "seed=0,1", no_sweep="there is one page; leave it out") == 2
+    assert only_line(capsys) == "error: seed=0,1 names several values: give one; seed=[0,1] is a list"
 
 
 def test_a_key_of_swept_options_alone_is_told_how_to_be_set(type_command, capsys):

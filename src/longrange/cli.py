@@ -4,7 +4,7 @@ A script is a function of a composed configuration under `@main("<config>")`. Wh
 datasets) it imports inside that function, so that `--help` and mistyped commands answer at once.
 
 Exit codes: 0 done, 1 a bug (with its traceback), 2 a mistake that the printed line explains, 75 stopped by SIGTERM or
-SIGUSR1 after a checkpoint, 130 interrupted, 141 its output was closed.
+SIGUSR1 after a checkpoint, 130 interrupted, 141 nothing reads its output any more.
 """
 
 import functools
@@ -36,23 +36,27 @@ from longrange.orchestration import sweep
 from longrange.orchestration.gpus import own_gpu
 from longrange.orchestration.sweep import JobFailedError
 from longrange.ranks import process_count, process_rank
-from longrange.results.run_folder import run_folder, scratch_folder
+from longrange.results.run_folder import remove_unused, run_folder, scratch_folder
 from longrange.secrecy import refuse_secrets
+from longrange.terminal import is_unread, unread_ends_it
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 
-_EXIT_UNREAD = 141  # as a shell counts a program that SIGPIPE ends
+_EXIT_MISTAKE = 2
 EXIT_AGAIN = 75  # what sysexits.h calls a temporary failure: start the same command again
 
 Task = Callable[[DictConfig], Any]
 
+_made: dict[Path, Path] = {}  # run folders that are new with this command -> the outermost folder that is
 
-def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Callable[[], None]]:
+
+def main(config_name: str, *, open_keys: bool = False, no_sweep: str = "") -> Callable[[Task], Callable[[], None]]:
     """Make a script's entry point out of a function of its configuration.
 
     Args:
         config_name: file in configs/ without its suffix.
         open_keys: the command line may set keys that this configuration lacks; the task checks them.
+        no_sweep: why several jobs (-m) make no sense, and what to do instead; "" where they do.
     Returns:
         A decorator; the decorated function takes no arguments and reads the command line.
     """
@@ -65,8 +69,10 @@ def main(config_name: str, *, open_keys: bool = False) -> Callable[[Task], Calla
             if open_keys:
                 sys.argv[1:] = opened(sys.argv[1:])
             _run_folder.cache_clear()
+            _made.clear()
             run = hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(_job(task))
-            _exit_with_one_line(run, config_name)
+            with unread_ends_it():
+                _exit_with_one_line(run, config_name, no_sweep)
 
         return command
 
@@ -126,7 +132,11 @@ def _run_folder(outputs: str, task: str, layer: str, seed: Any, resume: str | No
         except CheckpointError:
             if resume == "last" and HydraConfig.get().mode is not RunMode.MULTIRUN:
                 raise  # in a sweep the training of this job reports it, and the others go on
-    return scratch_folder().name if process_rank() > 0 else str(folder(latest=False).absolute())
+    if process_rank() > 0:
+        return scratch_folder().name
+    new = folder(latest=False).absolute()
+    _made[new] = [each for each in (new, *new.parents) if not each.exists()][-1]
+    return str(new)
 
 
 def _config_groups(*groups: str) -> str:
@@ -160,28 +170,29 @@ def _by_folder(options: Sequence[str]) -> list[str]:
     return words
 
 
-def _exit_with_one_line(run: Callable[[], None], config_name: str) -> None:
+def _exit_with_one_line(run: Callable[[], None], config_name: str, no_sweep: str) -> None:
     """Run Hydra; whatever it raises outside the task is a mistake in the command, the configs or the folders."""
     try:
         refuse_secrets(sys.argv[1:])
+        if no_sweep and not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv):
+            raise ConfigError(f"-m: {no_sweep}")
         run()
     except JobFailedError as failure:
         sys.exit(failure.code)
-    except BrokenPipeError:  # who reads the output, as `head` does, has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes what is left when it ends
-        sys.exit(_EXIT_UNREAD)
+    except BrokenPipeError:
+        raise  # no mistake, see `unread_ends_it`
     except KeyboardInterrupt:
         sys.stderr.write("interrupted before the run began; start it again with the same command\n")
         sys.exit(130)
     except (HydraException, OmegaConfBaseException, LongrangeError, OSError, ValueError, yaml.YAMLError) as error:
-        _write_error(diagnose.composition_error(error, CONFIG_DIR, config_name, sys.argv[1:]))
-        sys.exit(2)
+        _write_error(diagnose.composition_error(error, CONFIG_DIR, config_name, sys.argv[1:], not no_sweep))
+        sys.exit(_EXIT_MISTAKE)
     except Exception as error:
         if not sweep.has_begun():
             if (line := diagnose.launcher_refusal(error)) is None:
                 raise
             _write_error(line)
-            sys.exit(2)
+            sys.exit(_EXIT_MISTAKE)
         first_line = str(error).partition("\n")[0]
         _write_error(f"the sweep has stopped; its launcher says {type(error).__name__}: {first_line}")
         sys.exit(1)
@@ -218,12 +229,25 @@ def _job(task: Task) -> Task:
             sys.stderr.write(f"{stop}; {_how_to_go_on(cfg)}\n")
             sys.exit(130 if stop.number == signal.SIGINT else EXIT_AGAIN)
         except Exception as error:
+            if is_unread(error):
+                _remove_unused()
+                sys.exit()  # with the error for its context
             code, reason = _report(error)
+            if code == _EXIT_MISTAKE:
+                _remove_unused()
             if HydraConfig.get().mode is RunMode.MULTIRUN and _fails_alike(error):
                 raise JobFailedError(code, reason) from None  # Hydra runs the other jobs first
-            sys.exit(code)
+            raise SystemExit(code) from None  # what the error was is said
 
     return job
+
+
+def _remove_unused() -> None:
+    """Leave nothing of a run that was refused, in a folder that its command has made."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if folder in _made:
+        alone = HydraConfig.get().mode is RunMode.RUN  # other jobs of a sweep make folders beside it
+        remove_unused(folder, _made[folder] if alone else folder)
 
 
 def _fails_alike(error: Exception) -> bool:
@@ -255,7 +279,7 @@ def _report(error: Exception) -> tuple[int, str]:
         traceback.print_exception(error)
         return 1, " ".join(f"{type(error).__name__}: {error}".split())
     _write_error(prefix + line)
-    return 2, " ".join(line.split())
+    return _EXIT_MISTAKE, " ".join(line.split())
 
 
 def _write_error(line: str) -> None:

@@ -36,7 +36,9 @@ _LAUNCHERS = {
 }
 
 
-def composition_error(error: Exception, config_dir: Path, config_name: str, arguments: Sequence[str]) -> str:
+def composition_error(
+    error: Exception, config_dir: Path, config_name: str, arguments: Sequence[str], sweeps: bool = True
+) -> str:
     """The line for an error that Hydra raised outside the task.
 
     Args:
@@ -44,6 +46,7 @@ def composition_error(error: Exception, config_dir: Path, config_name: str, argu
         config_dir: folder of the configs.
         config_name: the script's primary config.
         arguments: the command line without the script's name.
+        sweeps: whether the script takes -m.
     """
     mistake = _find_cause(error, LongrangeError)
     if mistake is not None:
@@ -54,8 +57,9 @@ def composition_error(error: Exception, config_dir: Path, config_name: str, argu
     if isinstance(error, MissingConfigException) and (launcher := _LAUNCHERS.get(error.missing_cfg_file or "")):
         return f"launcher={launcher}: not installed; pip install 'longrange[{launcher}]'"
     parsed, _ = get_args_parser().parse_known_args(list(arguments))
+    several = "" if parsed.multirun else "-m runs a job for each, " if sweeps else "give one; "
     with _hydra(config_dir):
-        found = next(_mistakes(parsed.overrides, parsed.config_name or config_name, config_dir, parsed.multirun), None)
+        found = next(_mistakes(parsed.overrides, parsed.config_name or config_name, config_dir, several), None)
     where = [text for text in parsed.overrides if "${" in text] if isinstance(error, InterpolationKeyError) else []
     return found or ": ".join([*where, _in_hydras_words(error)])
 
@@ -150,8 +154,8 @@ def _in_hydras_words(error: Exception) -> str:
     return ": ".join([*where, first.split(", set env var")[0].rstrip(":"), *why])
 
 
-def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, multirun: bool) -> Iterator[str]:
-    """Every mistake found in the overrides, the first one first."""
+def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, several: str) -> Iterator[str]:
+    """Every mistake found in the overrides, the first one first; `several` as for `_unusable_values`."""
     parsed = []
     for text in overrides:
         try:
@@ -159,7 +163,7 @@ def _mistakes(overrides: Sequence[str], config_name: str, config_dir: Path, mult
         except OverrideParseException:
             yield _unreadable(text, config_dir)
     for override in parsed:
-        yield from _unusable_values(override, multirun)
+        yield from _unusable_values(override, several)
     groups = [override for override in parsed if _is_group(override)]
     for override in groups:
         yield from _unknown_options(override, config_dir)
@@ -185,10 +189,11 @@ def _too_early_keys(overrides: Sequence[Override], groups: Sequence[Override], c
             yield f"{key}: unknown before {swept.key_or_group} is chosen, where a sweep begins; write ++{text}"
 
 
-def _unusable_values(override: Override, multirun: bool) -> Iterator[str]:
-    if override.is_sweep_override() and not multirun:
+def _unusable_values(override: Override, several: str) -> Iterator[str]:
+    """`several` says what to do with several values of a key, "" where they are jobs."""
+    if override.is_sweep_override() and several:
         listed = f"{override.get_key_element()}=[{override.get_value_string()}]"
-        yield f"{override.input_line} names several values: -m runs a job for each, {listed} is a list"
+        yield f"{override.input_line} names several values: {several}{listed} is a list"
     if override.value() == "???":
         yield f"{override.input_line}: needs a value"
 

@@ -3,7 +3,8 @@
 import pytest
 
 from longrange.errors import CheckpointError
-from longrange.results.run_folder import overrides_hash, run_folder
+from longrange.results.run_folder import overrides_hash, remove_unused, run_folder
+from longrange.training.durable import sole_writer
 
 
 def folder(tmp_path, *overrides, seed=0, latest=False):
@@ -35,6 +36,36 @@ def test_a_start_that_came_to_nothing_hides_no_interrupted_run(tmp_path):
     (third / "pretrain" / "checkpoints").mkdir(parents=True)
     (third / "pretrain" / "checkpoints" / "previous.ckpt").touch()
     assert folder(tmp_path, latest=True) == third
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """The folder of a run that was refused, as Hydra and a training leave it."""
+    path = tmp_path / "outputs" / "listops" / "s5" / "1a2b3c4d-s0"
+    (path / ".hydra").mkdir(parents=True)
+    for name in (".hydra/config.yaml", ".lock", "train.log"):
+        (path / name).touch()
+    return path
+
+
+def test_nothing_is_left_of_a_refused_run(refused, tmp_path):
+    remove_unused(refused, tmp_path / "outputs" / "listops")
+    assert [path.name for path in tmp_path.rglob("*")] == ["outputs"]
+
+
+@pytest.mark.parametrize("worth", ["checkpoints/last.ckpt", "metrics.csv", "result.json", "pretrain/metrics.csv"])
+def test_a_folder_that_holds_more_is_kept_whole(refused, tmp_path, worth):
+    (refused / worth).parent.mkdir(exist_ok=True)
+    (refused / worth).touch()
+    before = sorted(tmp_path.rglob("*"))
+    remove_unused(refused, tmp_path / "outputs")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_another_process_trains_in_is_kept(refused, tmp_path):
+    with sole_writer(refused):
+        remove_unused(refused, tmp_path / "outputs")
+    assert (refused / "train.log").exists()
 
 
 def test_latest_needs_an_earlier_run(tmp_path):

@@ -144,10 +144,13 @@ def has_begun() -> bool:
 
 def report() -> None:
     """Print the table of the sweep that this process has started, if its jobs have begun; delete the sweep's files."""
-    if has_begun():
-        print_jobs(JobFiles.current.jobs())
-    if JobFiles.current is not None:
-        JobFiles.current.remove()
+    if (sweep := JobFiles.current) is None:
+        return
+    try:
+        if has_begun():
+            print_jobs(sweep.jobs())
+    finally:  # also where nobody reads the table
+        sweep.remove()
         JobFiles.current = None
 
 

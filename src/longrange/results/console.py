@@ -22,3 +22,9 @@ class ConsoleHandler(logging.StreamHandler):
     def stream(self) -> TextIO:
         """Standard output, standard error, or the progress bar's."""
         return getattr(sys, self._where)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let a program end whose output nobody reads any more; say what else was wrong with a record."""
+        if isinstance(sys.exception(), BrokenPipeError):
+            raise
+        super().handleError(record)

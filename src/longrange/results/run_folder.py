@@ -2,14 +2,18 @@
 
 import functools
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from longrange.errors import CheckpointError
 from longrange.overrides import BOOKKEEPING, without
 
 RECORD = "result.json"  # of a finished run, in its folder
+
+_BEFORE_A_RUN = {".hydra", "train.log", ".lock"}  # what is in its folder before it trains
 
 
 def run_folder(outputs: Path, task: str, layer: str, seed: int, overrides: list[str], *, latest: bool) -> Path:
@@ -54,6 +58,24 @@ def newest(folders: Sequence[Path]) -> Path:
 
 def _has_checkpoint(folder: Path) -> bool:
     return any(folder.glob("**/checkpoints/*.ckpt"))
+
+
+def remove_unused(folder: Path, outermost: Path) -> None:
+    """Delete a folder in which nothing has been trained yet, and those above it that are empty then.
+
+    Args:
+        folder: of a run that was refused; it stays if another process has taken it over.
+        outermost: of those above it, the last that may be deleted.
+    """
+    from longrange.training.durable import sole_writer  # slow to import
+
+    with suppress(CheckpointError, OSError), sole_writer(folder):
+        if {path.name for path in folder.iterdir()} <= _BEFORE_A_RUN:
+            shutil.rmtree(folder, ignore_errors=True)
+    for above in folder.parents:
+        if above.is_relative_to(outermost):
+            with suppress(OSError):
+                above.rmdir()
 
 
 def overrides_hash(overrides: list[str]) -> str:

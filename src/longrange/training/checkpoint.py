@@ -56,6 +56,10 @@ class BestAndLast(Checkpoint):
         """The newest file."""
         return self.folder / LAST
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the folder; a run without it was refused before it trained, and its own folder goes, too."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
         """Write within an epoch where it is time for it."""
         before_last_step = trainer.fit_loop.epoch_loop.batch_idx == _last_step(trainer) - 1
