@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longrange.kernels import causal_convolution, convolution_fft_cpu, two_sided_convolution
+from longrange.kernels import causal_convolution, fft_cpu, two_sided_convolution
 from longrange.kernels.convolution_cpu import features_first, time_first
 from tests.backends import of_each_number_of_threads, running, with_gradients
 
@@ -15,7 +15,7 @@ def way(request):
     """Both ways of the CPU for all lengths, apart from those that are long anyway."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "long":
-            patch.setattr(convolution_fft_cpu, "LONGEST", 0)
+            patch.setattr(fft_cpu, "LONGEST", 0)
         yield request.param
 
 
@@ -88,7 +88,7 @@ def test_a_small_sequence_loses_nothing_beside_large_ones():
 
 
 def test_periods_up_to_the_bound_are_powers_of_two(way):
-    found = [convolution_fft_cpu.period(n) for n in (2, 4, 6, 64, 65, 8192, 8193)]
+    found = [fft_cpu.period(n) for n in (2, 4, 6, 64, 65, 8192, 8193)]
     assert found == ([4, 4, 8, 64, 128, 8192, None] if way == "short" else [None] * 7)
 
 

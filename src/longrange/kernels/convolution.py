@@ -12,6 +12,7 @@ from torch.fft import irfft, rfft
 from torch.nn.functional import pad
 
 from longrange.kernels import backend, convolution_cpu, convolution_fft_cpu
+from longrange.kernels.fft_cpu import period
 from longrange.kernels.shapes import check_fit
 from longrange.ssm import convolution as reference
 
@@ -64,7 +65,7 @@ def _check(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None) -> Non
 def _convolution(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int, version: str) -> Tensor:
     if version == "triton":
         return _Long.apply(u.to(K.dtype), K, K_back, D, n, backend.triton_version("convolution"))
-    if short := convolution_fft_cpu.period(n):
+    if short := period(n):
         return _Short.apply(u.to(K.dtype), K, K_back, D, short)
     return _Long.apply(u.to(K.dtype), K, K_back, D, n, convolution_cpu)
 

@@ -7,17 +7,11 @@ back. Nothing but the inputs and the outputs is in memory, and sequences have no
 import numba
 from torch import Tensor
 
-from longrange.kernels.fft_cpu import LONGEST, forward, inverse, tables
+from longrange.kernels.fft_cpu import forward, inverse, tables
 from longrange.kernels.numba_tools import aligned, arrays, internal, parallel
 from longrange.kernels.spectra_cpu import add_correlation, multiply
 from longrange.kernels.transpose_cpu import steps_of, to_features, to_steps, whole_slices
 from longrange.kernels.vectors import LANES
-
-
-def period(n: int) -> int | None:
-    """The power of two that a period of at least n becomes here, or None: too long."""
-    n = max(4, 1 << (n - 1).bit_length())
-    return n if n <= LONGEST else None
 
 
 def convolve(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: int) -> Tensor:
@@ -28,7 +22,7 @@ def convolve(u: Tensor, K: Tensor, K_back: Tensor | None, D: Tensor | None, n: i
         K: (M, H, L_K).
         K_back: (M, H, L_back); 0 where None.
         D: (M, H); 0 where None.
-        n: what `period` says.
+        n: what `fft_cpu.period` says.
     Returns:
         (B, L, M, H).
     """

@@ -42,8 +42,7 @@ def spectrum_forward(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor
     Returns:
         (M, H, L // 2 + 1) complex.
     """
-    weights, poles = _new_tables(C, dt)
-    _tables(*_arrays(B, C, P, Lambda, dt, weights, poles))
+    weights, poles = _tables(B, C, P, Lambda, dt)
     out = dt.new_empty(*C.shape[:2], L // 2 + 1, 2)
     _spectra(*arrays(weights, poles, *_points(y), out.flatten(2)), len(y))
     if L % 2 == 0:
@@ -55,8 +54,7 @@ def spectrum_backward(
     B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor, y: Tensor, L: int, grad: Tensor
 ) -> list[Tensor]:
     """Gradients of `spectrum_forward` in B, C, P, Lambda and dt."""
-    weights, poles = _new_tables(C, dt)
-    _tables(*_arrays(B, C, P, Lambda, dt, weights, poles))
+    weights, poles = _tables(B, C, P, Lambda, dt)
     tables = torch.empty_like(weights), torch.empty_like(poles)
     grad = torch.view_as_real(grad.resolve_conj())
     _spectra_backward(*arrays(weights, poles, *_points(y), grad.flatten(2), *tables), len(y))
@@ -67,9 +65,12 @@ def spectrum_backward(
     return grads
 
 
-def _new_tables(C: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+def _tables(B: Tensor, C: Tensor, P: Tensor, Lambda: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights, (H, M + 1, 4 N), and poles, (H, 2 N): see `_fill_tables`."""
     M, H, N = C.shape
-    return dt.new_empty(H, M + 1, 4 * N), dt.new_empty(H, 2 * N)
+    weights, poles = dt.new_empty(H, M + 1, 4 * N), dt.new_empty(H, 2 * N)
+    _fill_tables(*_arrays(B, C, P, Lambda, dt, weights, poles))
+    return weights, poles
 
 
 def _at_infinity(weights: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def _points(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @parallel
-def _tables(B, C, P, Lambda, dt, weights, poles):
+def _fill_tables(B, C, P, Lambda, dt, weights, poles):
     """2p and 2s of each row C or P^* times each column B or P times dt, (H, M + 1, 4 N), and dt Lambda, (H, 2 N)."""
     for h in numba.prange(len(dt)):
         for i in range(0, poles.shape[1], 2):

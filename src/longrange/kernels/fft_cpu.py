@@ -36,6 +36,12 @@ ZERO = np.int64(0)  # a literal would be a type of its own, for which functions 
 _FACTORS = 6  # values per block: the real and imaginary parts of three factors
 
 
+def period(n: int) -> int | None:
+    """The power of two that a period of at least n becomes here, or None: too long."""
+    n = max(4, 1 << (n - 1).bit_length())
+    return n if n <= LONGEST else None
+
+
 @cache
 def tables(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The factors w_4b, w_2b and w_4b w_2b of every block b, and w_p of every place; (real, imaginary) pairs."""

@@ -4,7 +4,7 @@ import numba
 import torch
 from torch import Tensor
 
-from longrange.kernels.fft_cpu import LONGEST, forward, inverse, real_tables, tables
+from longrange.kernels.fft_cpu import forward, inverse, period, real_tables, tables
 from longrange.kernels.numba_tools import aligned, arrays, internal, parallel
 from longrange.kernels.spectra_cpu import from_spectrum, from_spectrum_backward
 from longrange.kernels.transpose_cpu import steps_of, to_features, to_steps, whole_slices
@@ -12,7 +12,7 @@ from longrange.kernels.vectors import LANES
 
 
 def irfft(spectrum: Tensor, n: int) -> Tensor:
-    """As `torch.fft.irfft`, whose work it is for lengths other than a power of two, and beyond LONGEST.
+    """As `torch.fft.irfft`, whose work it is for lengths that are no `fft_cpu.period`.
 
     Args:
         spectrum: (..., n // 2 + 1) complex, the first number real, for even n the last one too.
@@ -20,7 +20,7 @@ def irfft(spectrum: Tensor, n: int) -> Tensor:
     Returns:
         (..., n).
     """
-    if not _is_ours(n):
+    if period(n) != n:
         return torch.fft.irfft(spectrum, n)
     rows = whole_slices(torch.view_as_real(spectrum.resolve_conj()).reshape(-1, n + 2), -2)
     out = rows.new_empty(len(rows), n)
@@ -31,7 +31,7 @@ def irfft(spectrum: Tensor, n: int) -> Tensor:
 def irfft_backward(grad: Tensor) -> Tensor:
     """Gradient of `irfft` in the spectrum, from that in the steps, (..., n)."""
     n = grad.shape[-1]
-    if not _is_ours(n):
+    if period(n) != n:
         out = torch.fft.rfft(grad, norm="forward")
         out[..., 1 : (n + 1) // 2] *= 2  # each stands for the negative frequency too
         return out
@@ -39,10 +39,6 @@ def irfft_backward(grad: Tensor) -> Tensor:
     out = rows.new_empty(len(rows), n + 2)
     _inverse_backward(*arrays(rows, out, *_tables(n, out.dtype)))
     return torch.view_as_complex(out[: grad.shape[:-1].numel()].view(*grad.shape[:-1], n // 2 + 1, 2))
-
-
-def _is_ours(n: int) -> bool:
-    return 4 <= n <= LONGEST and n & (n - 1) == 0
 
 
 def _tables(n: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
