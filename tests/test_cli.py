@@ -85,6 +85,11 @@ def test_a_mistyped_command_gets_one_line(type_command, capsys, argument, told):
     assert told in line
 
 
+def test_a_key_added_by_force_is_not_blamed_for_another(type_command, capsys):
+    assert type_command(nothing, "++model.answer=42", "modle=s5") == 2
+    assert only_line(capsys).startswith("error: modle: no such key; nearest: model")
+
+
 def test_a_correct_command_gets_a_resolved_config(type_command, tmp_path):
     seen = []
     assert type_command(seen.append, "experiment=quickstart", "seed=3") == 0
@@ -198,7 +203,22 @@ def test_a_bug_beside_a_legal_value_of_another_kind_keeps_its_traceback(type_com
 def test_an_unknown_argument_of_an_inner_object_is_named(type_command, capsys):
     task = TaskSpec("toy", "tokens", 3, 2, 5)
     assert type_command(lambda cfg: instantiate(cfg.model, spec=task), "+model.layer.kernle=1") == 2
-    assert "SequenceClassifier': S5.__init__() got an unexpected keyword argument 'kernle'" in only_line(capsys)
+    line = only_line(capsys)
+    assert line.startswith("error: +model.layer.kernle=1: model.layer takes no kernle (")
+    assert "S5.__init__() got an unexpected keyword argument 'kernle'" in line
+
+
+def test_an_argument_that_a_base_class_refuses_is_named(type_command, capsys):
+    assert type_command(lambda cfg: instantiate(cfg.data), "++data.verify=false") == 2
+    assert only_line(capsys).startswith("error: ++data.verify=false: data takes no verify (")
+
+
+def test_a_bug_beside_an_added_key_keeps_its_traceback(type_command, capsys):
+    def buggy(cfg):
+        instantiate(cfg.data, verifi=False)
+
+    assert type_command(buggy, "++data.data_dir=data") == 1
+    assert "unexpected keyword argument 'verifi'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ _STORAGE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate")  # torch, CUDA, numpy
 
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")  # as Python says it of a call
+
 _LAUNCHER_PACKAGES = ("joblib", "submitit", "ray")
 
 # Hydra's plugins by the launcher and the extra requirement that need them.
@@ -85,7 +87,7 @@ def run_error(error: Exception, config_dir: Path, config_name: str, overrides: S
     cause = error.__cause__ if isinstance(error, InstantiationException) else error
     if isinstance(cause, TypeError | ValueError):
         with _hydra(config_dir):
-            mistyped = _mistyped(overrides, config_name)
+            mistyped = _mistyped(overrides, config_name) or _untaken(overrides, cause)
         if mistyped:
             return f"{mistyped} ({cause})"
     refused = _refused_arguments(cause) or str(error).startswith("Error locating target")
@@ -185,7 +187,7 @@ def _too_early_keys(overrides: Sequence[Override], groups: Sequence[Override], c
     known = _all_keys(OmegaConf.to_container(_without_values(fixed, config_name)))
     for override in overrides:
         key, text = override.key_or_group, override.input_line
-        if override not in groups and not override.is_add() and key not in known:
+        if override not in groups and not _may_add(override) and key not in known:
             yield f"{key}: unknown before {swept.key_or_group} is chosen, where a sweep begins; write ++{text}"
 
 
@@ -208,6 +210,11 @@ def _unreadable(text: str, config_dir: Path) -> str:
 
 def _is_group(override: Override) -> bool:
     return GlobalHydra.instance().config_loader().repository.group_exists(override.key_or_group)
+
+
+def _may_add(override: Override) -> bool:
+    """Whether it is written with + or ++."""
+    return override.is_add() or override.is_force_add()
 
 
 def _values(override: Override) -> list[Any]:
@@ -250,9 +257,9 @@ def _all_keys(node: Any, prefix: str = "") -> set[str]:
 
 def _wrong_key(override: Override, known: set[str], config_dir: Path) -> Iterator[str]:
     key = override.key_or_group
-    if override.is_add() and not override.is_force_add() and key in known:
+    if override.is_add() and key in known:
         yield f"+{key}: this key exists already, leave the + out"
-    if not override.is_add() and key not in known:
+    if not _may_add(override) and key not in known:
         yield f"{key}: no such key; nearest: {', '.join(_nearest_keys(key, known, config_dir))}"
 
 
@@ -283,6 +290,18 @@ def _mistyped(overrides: Sequence[str], config_name: str) -> str | None:
         default = None if fixed else OmegaConf.select(defaults, override.key_or_group)
         if default is not None and not _same_kind(override.value(), default):
             return f"{override.input_line}: cannot take this kind of value (default: {default})"
+    return None
+
+
+def _untaken(overrides: Sequence[str], cause: Exception) -> str | None:
+    """The key that a command line adds although its object takes no such argument."""
+    unexpected = _UNEXPECTED.search(str(cause))
+    if unexpected is None:
+        return None
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        parent, _, leaf = override.key_or_group.rpartition(".")
+        if _may_add(override) and leaf == unexpected[1]:
+            return f"{override.input_line}: {parent} takes no {leaf}"
     return None
 
 
