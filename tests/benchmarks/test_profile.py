@@ -22,6 +22,7 @@ from longrange.benchmarks.profile_step import ProfiledStep
 from longrange.benchmarks.profile_watch import REST, role, watched
 from longrange.cli import compose
 from longrange.errors import ConfigError
+from longrange.kernels import tiles
 from tests.backends import running
 from tests.paths import ROOT
 
@@ -47,16 +48,15 @@ PARTS = {
         "layer: kernel",
         "layer: dplr kernel",
         "layer: two sided convolution",
-        "activation: gelu fork",
-        "activation: glu",
+        "activation: mixed glu",
     },
     "s4d": {
         "layer: kernel",
         "layer: vandermonde",
         "layer: two sided convolution",
-        "activation: gelu fork",
-        "activation: glu",
+        "activation: mixed glu",
     },
+    "s4 in parts": {"layer: dplr kernel", "activation: gelu fork", "activation: linear", "activation: glu"},
     "lssl": {"layer: kernel", "layer: causal convolution", "activation: gelu fork", "activation: linear"},
 }
 RULES = {"s5": "s5_standard", "s4": "s4", "s4d": "s4", "lssl": "lssl"}
@@ -64,8 +64,8 @@ RULES = {"s5": "s5_standard", "s4": "s4", "s4d": "s4", "lssl": "lssl"}
 
 @pytest.fixture(autouse=True)
 def amd(request, monkeypatch):
-    """S5's activation is one kernel, whatever this machine is, unless it is to be seen in parts."""
-    monkeypatch.setattr(sys.modules[kernels.half_glu.__module__], "is_amd", lambda: "in parts" not in request.node.name)
+    """An activation is one kernel, whatever this machine is, unless it is to be seen in parts."""
+    monkeypatch.setattr(tiles, "is_amd", lambda: "in parts" not in request.node.name)
 
 
 def small(model: str) -> list[str]:

@@ -9,6 +9,7 @@ from longrange.kernels.feature_scan import feature_scan, scan_is_faster
 from longrange.kernels.half_glu import half_glu
 from longrange.kernels.linear import linear, round_projections
 from longrange.kernels.mimo_scan import mimo_scan, one_kernel_is_faster
+from longrange.kernels.mixed_glu import mixed_glu
 from longrange.kernels.padding import valid_steps, zero_padding
 from longrange.kernels.parts import parts
 from longrange.kernels.pointwise import add_scaled, gated, gelu, gelu_fork, glu, scaled_fork
@@ -32,6 +33,7 @@ __all__ = [
     "half_glu",
     "linear",
     "mimo_scan",
+    "mixed_glu",
     "one_kernel_is_faster",
     "parts",
     "round_projections",

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longrange.kernels.complex_vectors import ROW, broadcast_complex, load_complex, store_complex
-from longrange.kernels.numba_tools import arrays, inline, internal, parallel
+from longrange.kernels.numba_tools import aligned, arrays, inline, internal, parallel
 from longrange.kernels.vectors import LANES, load_vector, store_vector, zero_vector
 
 
@@ -81,7 +81,7 @@ def _forward(weights, poles, y, one, out):
 @internal
 def _sum(weights, poles, y, one, out):
     """One feature: weights (ceil(J / 2), 4 N), poles (2 N,), out (J, 2, K)."""
-    q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((2 * len(weights), 2, len(y)), y.dtype)
+    q, whole = aligned(y, len(poles) // 2 * ROW), np.empty((2 * len(weights), 2, len(y)), y.dtype)
     for at in range(0, len(y), LANES):
         reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         for row in range(len(weights)):
@@ -132,16 +132,24 @@ def _backward(weights, poles, y, one, grad, grad_weights, grad_poles):
 @internal
 def _sum_backward(weights, poles, y, one, grad, grad_weights, grad_poles):
     """One feature, see `_sum`."""
-    q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
+    q, of_sums = aligned(y, len(poles) // 2 * ROW), np.empty((len(weights), 2 * ROW), y.dtype)
     whole = np.zeros((2 * len(weights), 2, len(y)), y.dtype)
     whole[: len(grad), :, : grad.shape[2]] = grad
-    of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
+    of_weights, of_poles = registers(weights), registers(poles)
     for at in range(0, len(y), LANES):
         reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         for j in range(len(whole)):
             store_complex(of_sums[j // 2], j % 2 * ROW, (load_vector(whole[j, 0], at), load_vector(whole[j, 1], at)))
         add_gradients(weights, load_vector(y, at), q, of_sums, of_weights, of_poles)
     sum_lanes(poles, of_weights, of_poles, grad_weights, grad_poles)
+
+
+@inline
+def registers(like):
+    """Zeros in a vector register for every value of an array, none of them across two cache lines."""
+    memory = aligned(like, like.size * LANES)
+    memory[:] = 0
+    return memory.reshape((*like.shape, LANES))
 
 
 @inline

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.cauchy_cpu import add_gradients, reciprocals, sum_lanes, two_sums, whole_vectors
+from longrange.kernels.cauchy_cpu import add_gradients, reciprocals, registers, sum_lanes, two_sums, whole_vectors
 from longrange.kernels.complex_vectors import (
     ROW,
     load_interleaved,
@@ -24,7 +24,7 @@ from longrange.kernels.complex_vectors import (
     times,
     times_conjugate,
 )
-from longrange.kernels.numba_tools import arrays, inline, internal, parallel
+from longrange.kernels.numba_tools import aligned, arrays, inline, internal, parallel
 from longrange.kernels.vectors import LANES, load_vector, zero_vector
 
 
@@ -123,7 +123,7 @@ def _spectra(weights, poles, y, half, one, out, nodes):
 @internal
 def _spectrum(weights, poles, y, half, one, out):
     """One feature: weights (M + 1, 4 N), poles (2 N,), out (M, 2 K)."""
-    q, whole = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(out), 2 * len(y)), y.dtype)
+    q, whole = aligned(y, len(poles) // 2 * ROW), np.empty((len(out), 2 * len(y)), y.dtype)
     for at in range(0, len(y), LANES):
         reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         ratio, _ = _low_rank(weights[-1], q, load_vector(y, at), load_vector(one, 0))
@@ -153,10 +153,10 @@ def _spectra_backward(weights, poles, y, half, one, grad, grad_weights, grad_pol
 @internal
 def _spectrum_backward(weights, poles, y, half, one, grad, grad_weights, grad_poles):
     """One feature, see `_spectrum`."""
-    q, of_sums = np.empty(len(poles) // 2 * ROW, y.dtype), np.empty((len(weights), 2 * ROW), y.dtype)
+    q, of_sums = aligned(y, len(poles) // 2 * ROW), np.empty((len(weights), 2 * ROW), y.dtype)
     whole = np.zeros((len(grad), 2 * len(y)), y.dtype)
     whole[:, : grad.shape[1]] = grad
-    of_weights, of_poles = np.zeros((*weights.shape, LANES), y.dtype), np.zeros((*poles.shape, LANES), y.dtype)
+    of_weights, of_poles = registers(weights), registers(poles)
     for at in range(0, len(y), LANES):
         reciprocals(poles, load_vector(y, at), load_vector(one, 0), q)
         factor = load_vector(one, 0), load_vector(half, at)

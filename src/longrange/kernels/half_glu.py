@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from longrange.kernels import backend, half_glu_cpu
-from longrange.kernels.linear import is_amd
+from longrange.kernels import half_glu_cpu
 from longrange.kernels.pointwise import gated, gelu_fork, spreads
 from longrange.kernels.shapes import check_fit
-from longrange.kernels.vectors import LANES
-
-_LEAST = 64  # steps of a sequence: of fewer, as in a recurrence, a tile would be mostly empty
+from longrange.kernels.tiles import goes_in_tiles
 
 
 def half_glu(
@@ -47,18 +44,10 @@ def half_glu(
     fits = skip.shape == x.shape and weight.shape == (H, H) and bias.shape == (H,)
     fits = fits and spreads(after, x.shape) and spreads(scale, x.shape)
     check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, after=after, scale=scale)
-    if _has_kernel(x, weight, bias, skip, after, scale):
+    if goes_in_tiles(x, skip, weight, bias, after, scale):
         return _HalfGlu.apply(x, weight, bias, skip, after, scale, of_gelu)
     g, same, x = gelu_fork(x, after)
     return gated(g if of_gelu else x, same, weight, bias, scale, skip)
-
-
-def _has_kernel(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether there is one for these types and sizes, and a processor on which it was measured to be faster."""
-    if backend.resolve(x.device) != "cpu" or not is_amd() or torch.is_autocast_enabled("cpu"):
-        return False
-    single = all(t is None or t.dtype == torch.float32 for t in (x, *others))
-    return single and x.dim() == 3 and x.shape[-1] % LANES == 0 and x.shape[1] >= _LEAST
 
 
 class _HalfGlu(torch.autograd.Function):

@@ -1,31 +1,15 @@
-"""S5's activation on the CPU in Numba, float32: a task takes some steps of a sequence through all of it at a time.
-
-What lies between the steps' inputs and outputs stays in the second-level cache. In the backward pass a task is a number
-of such tiles, and sums are those of a task: they do not depend on the number of threads.
-"""
+"""S5's activation on the CPU in Numba, float32: a tile of steps at a time goes through all of it, see `tiles_cpu`."""
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import (
-    aligned,
-    arrays,
-    inline,
-    internal,
-    llvm_inline,
-    logistic,
-    logistic_and_slope,
-    one_step,
-    parallel,
-    tiles_of_a_task,
-)
+from longrange.kernels.numba_tools import arrays, inline, internal, logistic, logistic_and_slope, one_step, parallel
 from longrange.kernels.operations import tell_products
 from longrange.kernels.pointwise_cpu import as_steps, factor_of, row_of, tanh_gelu, tanh_gelu_and_slope
-from longrange.kernels.products_cpu import add_matrix_product
-
-_TILE = 128  # steps
+from longrange.kernels.products_cpu import add_matrix_product, panels
+from longrange.kernels.tiles_cpu import copy, rows, sums_of_tasks, tile, tiles_of
 
 
 def half_glu(
@@ -35,7 +19,7 @@ def half_glu(
     z, y = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
     tell_products(2 * x.numel() * len(weight), x.dtype)
     factors = factor_of(after, x), factor_of(scale, x)
-    _forward(of_gelu, *arrays(weight.T, bias), *as_steps(x, skip, *factors, z, y))
+    _forward(of_gelu, *arrays(panels(weight.T), bias), *as_steps(x, skip, *factors, z, y))
     return y, z
 
 
@@ -50,47 +34,26 @@ def half_glu_backward(
 ) -> tuple[Tensor, ...]:
     """Gradients of x, weight and bias from those of the outputs."""
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-    tiles = len(x) * -(-x.shape[1] // _TILE)
-    share = tiles_of_a_task(tiles)
-    totals = [weight.new_empty(-(-tiles // share), *shape) for shape in (weight.shape, weight.shape[:1])]
+    share, totals = sums_of_tasks(x, weight, weight[0])
     tell_products(4 * x.numel() * len(weight), x.dtype)
     steps = as_steps(x, z, factor_of(after, x), factor_of(scale, x), one_step(grad), grad_x)
-    _backward(of_gelu, share, *arrays(weight, *totals), *steps)
+    _backward(of_gelu, share, *arrays(panels(weight), *totals), *steps)
     return grad_x, *(t.sum(0) for t in totals)
-
-
-@inline
-def _tiles(length):
-    """Of a sequence."""
-    return (length + _TILE - 1) // _TILE
-
-
-@llvm_inline
-def _tile(k, length):
-    """The sequence of a tile, counted over all of them, and its steps: from which one to which."""
-    i, start = k // _tiles(length), k % _tiles(length) * _TILE
-    return i, start, min(start + _TILE, length)
-
-
-@llvm_inline
-def _rows(like):
-    """Memory for the features of a tile."""
-    return aligned(like, _TILE * like.shape[2]).reshape((_TILE, like.shape[2]))
 
 
 @parallel
 def _forward(of_gelu, W, b, x, skip, after, scale, z, y):
-    for task in numba.prange(len(x) * _tiles(x.shape[1])):
-        _forward_tile(np.int64(task), of_gelu, W, b, x, skip, after, scale, z, y)
+    for number in numba.prange(tiles_of(x)):
+        _forward_tile(np.int64(number), of_gelu, W, b, x, skip, after, scale, z, y)
 
 
 @internal
-def _forward_tile(tile, of_gelu, W, b, x, skip, after, scale, z, y):
-    i, low, high = _tile(tile, x.shape[1])
-    g = _rows(x)
+def _forward_tile(number, of_gelu, W, b, x, skip, after, scale, z, y):
+    i, low, high = tile(number, x.shape[1])
+    g = rows(x, x.shape[2])
     for k in range(low, high):
         _gelu(x[i, k], row_of(after, i, k), g[k - low])
-        _copy(b, z[i, k])
+        copy(b, z[i, k])
     add_matrix_product(g[: high - low], W, z[i, low:high])
     for k in range(low, high):
         value = g[k - low] if of_gelu else x[i, k]
@@ -101,12 +64,6 @@ def _forward_tile(tile, of_gelu, W, b, x, skip, after, scale, z, y):
 def _gelu(x, after, g):
     for n in range(len(g)):
         g[n] = after[n] * tanh_gelu(x[n])
-
-
-@inline
-def _copy(source, out):
-    for n in range(len(out)):
-        out[n] = source[n]
 
 
 @inline
@@ -125,20 +82,21 @@ def _backward(of_gelu, share, W, grad_W, grad_b, x, z, after, scale, grad, grad_
 @internal
 def _backward_tiles(task, share, of_gelu, W, grad_W, grad_b, x, z, after, scale, grad, grad_x):
     """Gradients of a task's tiles: of the value by way of g, or of x directly, and of the gate by way of g."""
-    g, slope, grad_z, grad_g, direct = _rows(x), _rows(x), _rows(x), _rows(x), _rows(x)
+    H = x.shape[2]
+    g, slope, grad_z, grad_g, direct = rows(x, H), rows(x, H), rows(x, H), rows(x, H), rows(x, H)
     of_value, of_other = (grad_g, direct) if of_gelu else (direct, grad_g)
     grad_W[:], grad_b[:] = 0, 0
-    for tile in range(task * share, min((task + 1) * share, len(x) * _tiles(x.shape[1]))):
-        i, low, high = _tile(tile, x.shape[1])
+    for number in range(task * share, min((task + 1) * share, tiles_of(x))):
+        i, low, high = tile(number, x.shape[1])
         of_other[:] = 0
         for k in range(low, high):
             r = k - low
             _gelu_and_slope(x[i, k], row_of(after, i, k), g[r], slope[r])
             value = g[r] if of_gelu else x[i, k]
             _gate_back(value, z[i, k], row_of(scale, i, k), row_of(grad, i, k), of_value[r], grad_z[r], grad_b)
-        rows = grad_z[: high - low]
-        add_matrix_product(rows.T, g[: high - low], grad_W)
-        add_matrix_product(rows, W, grad_g[: high - low])
+        steps = grad_z[: high - low]
+        add_matrix_product(steps.T, g[: high - low], grad_W)
+        add_matrix_product(steps, W, grad_g[: high - low])
         for k in range(low, high):
             _add_product(direct[k - low], grad_g[k - low], slope[k - low], grad_x[i, k])
 

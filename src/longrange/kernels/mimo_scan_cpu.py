@@ -16,7 +16,7 @@ from torch import Tensor
 
 from longrange.kernels.numba_tools import aligned, arrays, inline, internal, llvm_inline, parallel, tiles_of_a_task
 from longrange.kernels.operations import tell_products
-from longrange.kernels.products_cpu import add_matrix_product
+from longrange.kernels.products_cpu import add_matrix_product, panels
 from longrange.kernels.scan_cpu import HALF, WIDE, last_state, scan, scan_back
 from longrange.kernels.vectors import LANES
 
@@ -37,7 +37,7 @@ def scan_forward(
     handed = u.new_zeros(batch, -(-length // _SEGMENT), 1 + bidirectional, *A_bar.shape)
     tell_products(_operations(u, handed), u.dtype)
     share = tiles_of_a_task(handed.shape[:2].numel())
-    _forward(share, *arrays(A_bar, B_bar.T, C.T, D, u, Bu, handed, y))
+    _forward(share, *arrays(A_bar, panels(B_bar.T), panels(C.T), D, u, Bu, handed, y))
     return y, Bu, handed
 
 
@@ -51,7 +51,10 @@ def scan_backward(
     share = tiles_of_a_task(segments)
     totals = [u.new_empty(-(-segments // share), *t.shape) for t in (A_bar, B_bar, C.T, D)]
     tell_products(2 * _operations(u, handed), u.dtype)
-    _backward(share, *arrays(A_bar, conjugate, B_bar, C, D, u, Bu, handed, grad_y, grad_x, adjoint, *totals, grad_u))
+    _backward(
+        share,
+        *arrays(A_bar, conjugate, panels(B_bar), panels(C), D, u, Bu, handed, grad_y, grad_x, adjoint, *totals, grad_u),
+    )
     grad_A, grad_B, grad_C, grad_D = (t.sum(0) for t in totals)
     return grad_A, grad_B, grad_C.T, grad_D, grad_u
 

@@ -170,8 +170,13 @@ def tanh_gelu(v):
 @inline
 def _exact_gelu(x, before, after, y):
     for n in range(len(x)):
-        v = before[n] * x[n]
-        y[n] = after[n] * v * _normal(v)[0]
+        y[n] = after[n] * exact_gelu(before[n] * x[n])
+
+
+@inline
+def exact_gelu(v):
+    """GELU with the error function."""
+    return v * _normal(v)[0]
 
 
 @parallel
@@ -205,9 +210,15 @@ def tanh_gelu_and_slope(v):
 @inline
 def _exact_gelu_slope(x, before, after, grad, other, direct, grad_x):
     for n in range(len(x)):
-        v = before[n] * x[n]
-        below, density = _normal(v)
-        grad_x[n] = direct[n] + before[n] * after[n] * (wide(grad[n]) + wide(other[n])) * (below + v * density)
+        _, slope = exact_gelu_and_slope(before[n] * x[n])
+        grad_x[n] = direct[n] + before[n] * after[n] * (wide(grad[n]) + wide(other[n])) * slope
+
+
+@inline
+def exact_gelu_and_slope(v):
+    """`exact_gelu` and its derivative."""
+    below, density = _normal(v)
+    return v * below, below + v * density
 
 
 @inline

@@ -1,6 +1,8 @@
 """Matrix products within a kernel, in Numba on the CPU: of matrices that lie in its caches anyhow.
 
 A block of sums stays in vector registers while its factors pass by: some rows of the one, some registers of the other.
+A matrix in panels has what a register takes of neighbouring rows side by side: where rows are a power of two apart, as
+most sizes of models are, the cache's few places for such addresses would soon be taken.
 """
 
 from itertools import product
@@ -9,6 +11,7 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from torch import Tensor
 
 from longrange.kernels.numba_tools import llvm_inline
 from longrange.kernels.vectors import (
@@ -18,15 +21,32 @@ from longrange.kernels.vectors import (
     build_place,
     build_store_to,
     build_vector_place,
+    load_vector,
+    store_vector,
 )
 
 _IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
 _ROW, _ROWS, _REGISTERS = (0,), (0,) * (8 if _IS_WIDE else 4), (0,) * (2 if _IS_WIDE else 1)  # of a block
 
 
+def panels(matrix: Tensor) -> Tensor:
+    """(K, N), N in whole registers, as panels (N / LANES, K, LANES)."""
+    return matrix.unflatten(1, (-1, LANES)).transpose(0, 1)
+
+
+@llvm_inline
+def into_panels(row, out, k):
+    """Write row k of a matrix in panels."""
+    for c in range(len(out)):
+        store_vector(out[c, k], 0, load_vector(row, LANES * c))
+
+
 @llvm_inline
 def add_matrix_product(a, b, out):
-    """out += a b, (M, K) times (K, N) to (M, N), N in whole registers; rows of b and of out are contiguous."""
+    """out += a b, (M, K) times (K, N) to (M, N), N in whole registers; b may be in panels.
+
+    Rows of b and of out are contiguous.
+    """
     whole = out.shape[1] - out.shape[1] % (LANES * len(_REGISTERS))
     for n in range(0, whole, LANES * len(_REGISTERS)):
         _add_columns(a, b, out, n, _REGISTERS)
@@ -58,7 +78,7 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
         sums = [cgutils.alloca_once_value(builder, build_load_from(context, builder, place)) for place in places]
         with cgutils.for_range(builder, builder.extract_value(a.shape, 1)) as loop:
             left = [build_broadcast(builder, builder.load(build_place(builder, a, r, loop.index))) for r in down]
-            right = [build_load_from(context, builder, build_vector_place(builder, b, loop.index, c)) for c in across]
+            right = [build_load_from(context, builder, _place_in(builder, b, loop.index, c)) for c in across]
             for total, (x, y) in zip(sums, product(left, right), strict=True):
                 builder.store(builder.fadd(builder.load(total), builder.fmul(x, y)), total)
         for place, total in zip(places, sums, strict=True):
@@ -66,3 +86,10 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
         return context.get_dummy_value()
 
     return types.void(a, b, out, types.intp, types.intp, rows, registers), generate
+
+
+def _place_in(builder, b, row, column):
+    """The address of the LANES values of a row from a column on, of a matrix or of one in panels."""
+    if b.strides.type.count == 2:
+        return build_vector_place(builder, b, row, column)
+    return build_vector_place(builder, b, builder.udiv(column, column.type(LANES)), row, row.type(0))

@@ -116,19 +116,18 @@ def _row(context, builder, array, value, t):
     return build_vector_place(builder, context.make_array(array)(context, builder, value), t, t.type(0))
 
 
-def build_vector_place(builder, matrix, row, column):
-    """Generates the address of the LANES values of a row from a column on, of a matrix whose rows are contiguous."""
-    place = build_place(builder, matrix, row, column)
+def build_vector_place(builder, array, *indices):
+    """Generates the address of LANES neighbouring values of an array whose last axis is contiguous."""
+    place = build_place(builder, array, *indices)
     return builder.bitcast(place, ir.VectorType(place.type.pointee, LANES).as_pointer())
 
 
-def build_place(builder, matrix, row, column):
-    """Generates the address of a value of a matrix, by its strides."""
-    down, across = (
-        builder.mul(index, builder.extract_value(matrix.strides, axis)) for axis, index in enumerate((row, column))
-    )
-    start = builder.bitcast(matrix.data, ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(start, [builder.add(down, across)]), matrix.data.type)
+def build_place(builder, array, *indices):
+    """Generates the address of a value of an array, by its strides."""
+    place = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+    for axis, index in enumerate(indices):
+        place = builder.gep(place, [builder.mul(index, builder.extract_value(array.strides, axis))])
+    return builder.bitcast(place, array.data.type)
 
 
 def _transposed(builder, rows):

@@ -11,7 +11,7 @@ With x the layer's output, drop a dropout and W with bias:
 import torch
 from torch import Tensor, nn
 
-from longrange.kernels import gated, gelu, gelu_fork, glu, half_glu
+from longrange.kernels import gated, gelu, gelu_fork, half_glu, mixed_glu
 from longrange.models.dense import Dense, Linear
 from longrange.models.dropout import Dropout
 
@@ -99,8 +99,8 @@ class Glu(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """skip, (B, L, H), + drop(v * sigmoid(z)) of x, (B, L, d_input)."""
-        _, g, _ = gelu_fork(x, self.drop.scale(x), before=self.drop.scale(x), exact=True)
-        return glu(g, self.mix.weight, self.mix.bias, self.drop.scale(skip), skip)
+        after, before, scale = self.drop.scale(x), self.drop.scale(x), self.drop.scale(skip)
+        return mixed_glu(x, self.mix.weight, self.mix.bias, skip, before, after, scale)
 
 
 class Mixed(nn.Module):

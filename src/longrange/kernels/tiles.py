@@ -1,0 +1,25 @@
+"""Whether an activation takes its steps through all of its work tile by tile, or one function after the other."""
+
+import torch
+from torch import Tensor
+
+from longrange.kernels import backend
+from longrange.kernels.linear import is_amd
+from longrange.kernels.vectors import LANES
+
+_LEAST = 64  # steps of a sequence: of fewer, as in a recurrence, a tile would be mostly empty
+
+
+def goes_in_tiles(x: Tensor, skip: Tensor, *others: Tensor | None) -> bool:
+    """Whether there is a kernel for these types and sizes, and a processor on which it was measured to be faster.
+
+    Args:
+        x: the activation's input, (B, L, K).
+        skip: what it is added to, (B, L, H).
+        others: matrices and factors.
+    """
+    if backend.resolve(x.device) != "cpu" or not is_amd() or torch.is_autocast_enabled("cpu"):
+        return False
+    single = all(t is None or t.dtype == torch.float32 for t in (x, skip, *others))
+    whole = all(t.shape[-1] % LANES == 0 for t in (x, skip))
+    return single and whole and x.dim() == 3 and x.shape[1] >= _LEAST
