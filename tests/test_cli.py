@@ -30,10 +30,10 @@ def type_command(tmp_path, monkeypatch):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def run(task, *arguments: str, **options: str) -> int:
+    def run(task, *arguments: str, config: str = "train", **options: str) -> int:
         monkeypatch.setattr(sys, "argv", ["scripts/train.py", *arguments])
         try:
-            main("train", **options)(task)()
+            main(config, **options)(task)()
         except SystemExit as stop:
             return stop.code
         return 0
@@ -151,6 +151,14 @@ def test_a_users_mistake_gets_one_line(type_command, capsys):
 def test_a_refused_command_leaves_nothing(type_command, tmp_path, words):
     assert type_command(lambda cfg: refuse(), "hydra.job.name=train", *words) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_search_leaves_nothing_and_one_that_began_stays(type_command, tmp_path):
+    assert type_command(lambda cfg: refuse(), config="tune") == 2
+    assert not list(tmp_path.iterdir())
+    assert type_command(lambda cfg: Path(cfg.paths.run_dir, "study.db").touch(), config="tune") == 0
+    assert type_command(lambda cfg: refuse(), config="tune") == 2
+    assert len(list(tmp_path.rglob("study.db"))) == 1
 
 
 def test_refused_jobs_of_a_sweep_leave_no_folders(type_command, tmp_path):

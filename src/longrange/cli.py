@@ -69,6 +69,7 @@ def main(config_name: str, *, open_keys: bool = False, no_sweep: str = "") -> Ca
             if open_keys:
                 sys.argv[1:] = opened(sys.argv[1:])
             _run_folder.cache_clear()
+            _new_folder.cache_clear()
             _made.clear()
             run = hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(_job(task))
             with unread_ends_it():
@@ -117,6 +118,7 @@ def compose(config_name: str, overrides: Sequence[str] = (), run_dir: str | Path
 def _register_resolvers() -> None:
     """The interpolations that configs/ uses beside Hydra's own."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("new_folder", _new_folder, replace=True)
     OmegaConf.register_new_resolver("config_groups", _config_groups, replace=True)
     OmegaConf.register_new_resolver("config_targets", _config_targets, replace=True)
     OmegaConf.register_new_resolver("own_gpu", own_gpu, replace=True)
@@ -134,8 +136,15 @@ def _run_folder(outputs: str, task: str, layer: str, seed: Any, resume: str | No
                 raise  # in a sweep the training of this job reports it, and the others go on
     if process_rank() > 0:
         return scratch_folder().name
-    new = folder(latest=False).absolute()
-    _made[new] = [each for each in (new, *new.parents) if not each.exists()][-1]
+    return _new_folder(str(folder(latest=False)))
+
+
+@functools.cache
+def _new_folder(folder: str) -> str:
+    """The folder, which is gone again after a refused command that has made it."""
+    new = Path(folder).absolute()
+    if not new.exists():
+        _made[new] = [each for each in (new, *new.parents) if not each.exists()][-1]
     return str(new)
 
 

@@ -42,6 +42,12 @@ def test_what_leaves_nothing_to_time_is_refused_before_data_is_drawn(tmp_path, m
         loading(toy_config(tmp_path), seconds=0.1, **counts, folder=str(tmp_path))
 
 
+@pytest.mark.parametrize("seconds", [0, -1.5])
+def test_no_time_to_draw_is_refused(tmp_path, seconds):
+    with pytest.raises(ConfigError, match=rf"^benchmark\.seconds={seconds}: must be above 0$"):
+        loading(toy_config(tmp_path), seconds=seconds, model_batch=4, steps=1, folder=str(tmp_path))
+
+
 def test_batches_are_drawn_for_an_epoch_at_most(monkeypatch):
     drawn = []
     data = ToyTask(batch_size=8)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from longrange.benchmarks.training_step import check_counts, training_step
 from longrange.csv_files import keep_rows
 from longrange.data.module import SequenceDataModule
+from longrange.errors import ConfigError
 from longrange.provenance import PLACE
 from longrange.training.build import build
 
@@ -25,10 +26,12 @@ def loading(cfg: DictConfig, *, seconds: float, model_batch: int, steps: int, fo
     Returns:
         The row.
     Raises:
-        ConfigError: no steps or sequences to time.
+        ConfigError: no steps or sequences to time, or no time.
         DataError: the data cannot be had.
     """
     check_counts(steps=steps, model_batch=model_batch)
+    if seconds <= 0:
+        raise ConfigError(f"benchmark.seconds={seconds}: must be above 0")
     data = build(cfg.data)
     data.prepare_data()
     supply = samples_per_s(data, seconds)
