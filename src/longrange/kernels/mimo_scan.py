@@ -16,7 +16,7 @@ from longrange.kernels.shapes import check_fit
 from longrange.kernels.vectors import LANES
 
 _NARROW = 32  # parts of states: products so narrow are fast in no library
-_LARGEST = 1 << 17  # numbers in B_bar
+_LARGEST = 1 << 18  # numbers in B_bar
 
 
 def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
