@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from longrange.kernels.numba_tools import sequential
-from longrange.kernels.products_cpu import add_matrix_product, into_panels, panels
-from longrange.kernels.vectors import LANES
+from longrange.kernels.products_cpu import add_matrix_product, panels
 
 
 @sequential
@@ -17,12 +16,6 @@ def _add(a, b, out):
 @sequential
 def _add_turned(a, b, out):
     add_matrix_product(a.T, b, out)
-
-
-@sequential
-def _write_rows(matrix, out):
-    for k in range(len(matrix)):
-        into_panels(matrix[k], out, k)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -48,11 +41,3 @@ def test_rows_of_a_larger_matrix_are_read_and_written_alone():
     np.testing.assert_allclose(whole[3:7], a[1:5] @ b[2:6])
     assert not whole[:3].any()
     assert not whole[7:].any()
-
-
-def test_rows_are_written_into_panels():
-    matrix = np.random.default_rng(0).standard_normal((5, 3 * LANES))
-    out = np.zeros((3, 7, LANES))
-    _write_rows(matrix, out)
-    np.testing.assert_array_equal(out[:, :5], panels(torch.from_numpy(matrix)).numpy())
-    assert not out[:, 5:].any()

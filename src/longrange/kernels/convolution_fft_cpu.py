@@ -1,4 +1,4 @@
-"""Convolutions on the CPU whose transforms never leave the second-level cache, in Numba.
+"""Convolutions on the CPU whose transforms stay in the cache, in Numba.
 
 A task is a slice of features, for which it goes through the sequences one after another: transform, products, transform
 back. Nothing but the inputs and the outputs is in memory, and sequences have nothing to do with each other.

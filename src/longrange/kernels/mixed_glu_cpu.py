@@ -5,20 +5,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longrange.kernels.numba_tools import (
-    aligned,
-    arrays,
-    inline,
-    internal,
-    logistic,
-    logistic_and_slope,
-    one_step,
-    parallel,
-)
+from longrange.kernels.numba_tools import arrays, inline, internal, logistic, logistic_and_slope, one_step, parallel
 from longrange.kernels.operations import tell_products
 from longrange.kernels.pointwise_cpu import as_steps, exact_gelu, exact_gelu_and_slope, factor_of, row_of
-from longrange.kernels.products_cpu import add_matrix_product, into_panels, panels
-from longrange.kernels.tiles_cpu import copy, panels_of_rows, rows, sums_of_tasks, tile, tiles_of
+from longrange.kernels.products_cpu import add_matrix_product, panels
+from longrange.kernels.tiles_cpu import copy, rows, sums_of_tasks, tile, tiles_of
 
 
 def mixed_glu(
@@ -97,16 +88,15 @@ def _backward(share, W, grad_W, grad_b, x, z, before, after, scale, grad, grad_x
 
 @internal
 def _backward_tiles(task, share, W, grad_W, grad_b, x, z, before, after, scale, grad, grad_x):
-    row, g, grad_z = aligned(x, x.shape[2]), panels_of_rows(x, x.shape[2]), rows(x, z.shape[2])
+    g, grad_z = rows(x, x.shape[2]), rows(x, z.shape[2])
     grad_W[:], grad_b[:] = 0, 0
     for number in range(task * share, min((task + 1) * share, tiles_of(x))):
         i, low, high = tile(number, x.shape[1])
         for k in range(low, high):
-            _gelu(x[i, k], row_of(before, i, k), row_of(after, i, k), row)
-            into_panels(row, g, k - low)
+            _gelu(x[i, k], row_of(before, i, k), row_of(after, i, k), g[k - low])
             _gate_back(z[i, k], row_of(scale, i, k), row_of(grad, i, k), grad_z[k - low], grad_b)
         steps, out = grad_z[: high - low], grad_x[i, low:high]
-        add_matrix_product(steps.T, g[:, : high - low], grad_W)
+        add_matrix_product(steps.T, g[: high - low], grad_W)
         out[:] = 0
         add_matrix_product(steps, W, out)
         for k in range(low, high):

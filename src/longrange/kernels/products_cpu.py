@@ -21,8 +21,6 @@ from longrange.kernels.vectors import (
     build_place,
     build_store_to,
     build_vector_place,
-    load_vector,
-    store_vector,
 )
 
 _IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
@@ -32,13 +30,6 @@ _ROW, _ROWS, _REGISTERS = (0,), (0,) * (8 if _IS_WIDE else 4), (0,) * (2 if _IS_
 def panels(matrix: Tensor) -> Tensor:
     """(K, N), N in whole registers, as panels (N / LANES, K, LANES)."""
     return matrix.unflatten(1, (-1, LANES)).transpose(0, 1)
-
-
-@llvm_inline
-def into_panels(row, out, k):
-    """Write row k of a matrix in panels."""
-    for c in range(len(out)):
-        store_vector(out[c, k], 0, load_vector(row, LANES * c))
 
 
 @llvm_inline

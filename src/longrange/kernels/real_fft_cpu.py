@@ -1,4 +1,4 @@
-"""Real inverse transforms of many spectra on the CPU in Numba, a slice of them at a time in the second-level cache."""
+"""Real inverse transforms of many spectra on the CPU in Numba, a slice of them at a time in the cache."""
 
 import numba
 import torch

@@ -7,7 +7,6 @@ threads.
 from torch import Tensor
 
 from longrange.kernels.numba_tools import aligned, inline, llvm_inline, tiles_of_a_task
-from longrange.kernels.vectors import LANES
 
 TILE = 128  # steps
 
@@ -37,12 +36,6 @@ def tile(k, length):
 def rows(like, width):
     """Memory for so many features of a tile's steps."""
     return aligned(like, TILE * width).reshape((TILE, width))
-
-
-@llvm_inline
-def panels_of_rows(like, width):
-    """The same in panels, see `products_cpu`."""
-    return aligned(like, TILE * width).reshape((width // LANES, TILE, LANES))
 
 
 @inline
