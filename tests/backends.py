@@ -12,10 +12,13 @@ import pytest
 import torch
 
 from longrange.kernels import backend
+from longrange.kernels.pairs_cpu import MULTIPLIES_PAIRS
 
 INTERPRETED = find_spec("triton") is not None and os.environ.get("TRITON_INTERPRET") == "1"
 on_gpu = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no CUDA device")]
 interpreted = pytest.mark.skipif(not INTERPRETED, reason="Triton is not installed, or compiles for the GPU here")
+
+needs_pairs = pytest.mark.skipif(not MULTIPLIES_PAIRS, reason="this CPU does not multiply pairs of bfloat16")
 
 # device, dtype, error allowed relative to the largest value; the other side is computed in float64
 each_device = pytest.mark.parametrize(

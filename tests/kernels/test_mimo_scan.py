@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from longrange.kernels import mimo_scan, one_kernel_is_faster
 from longrange.kernels.mimo_scan import mimo_scan_reference
-from tests.backends import of_each_number_of_threads, running
+from tests.backends import needs_pairs, of_each_number_of_threads, running
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,17 +76,42 @@ def test_other_sizes_and_precisions_take_the_plain_way(p, H, dtype):
 
 
 def test_only_the_cpu_kernel_is_faster_and_a_wide_one_where_it_was_measured(amd):
-    narrow, wide = (random_problem(1, 4, 16, p, False)[0] for p in (16, 24))
+    narrow, wide = (random_problem(1, 4, 16, p, False, torch.float32)[0] for p in (16, 24))
     assert one_kernel_is_faster(wide[0], wide[-1])
     with running("reference"):
         assert not one_kernel_is_faster(narrow[0], narrow[-1])
-    with torch.autocast("cpu"):
+    with amd.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(sys.modules[mimo_scan.__module__], "kernels_multiply", lambda dtype: dtype == torch.float32)
         assert one_kernel_is_faster(narrow[0], narrow[-1])
         assert not one_kernel_is_faster(wide[0], wide[-1])
     with amd.context() as patch:
         patch.setattr(sys.modules[mimo_scan.__module__], "is_amd", lambda: False)
         assert one_kernel_is_faster(narrow[0], narrow[-1])
         assert not one_kernel_is_faster(wide[0], wide[-1])
+
+
+@needs_pairs
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("L", [1, 255, 257, 600])
+def test_products_in_bfloat16_under_autocast(L, both):
+    single, cotangent = random_problem(2, L, 48, 24, both, torch.float32)
+    exact = [t.detach().double().requires_grad_() for t in single]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert one_kernel_is_faster(single[0], single[-1])
+        ours = outputs_and_gradients(single, cotangent, both)
+    twins = outputs_and_gradients(exact, cotangent.double(), both, mimo_scan_reference)
+    for our, twin in zip(ours, twins, strict=True):
+        assert our.dtype == torch.float32
+        assert (our - twin).norm() <= 0.01 * twin.norm()
+
+
+def test_where_kernels_have_no_bfloat16_a_narrow_system_keeps_its_precision_under_autocast(amd):
+    inputs, cotangent = random_problem(2, 300, 16, 8, True, torch.float32)
+    exact = outputs_and_gradients(inputs, cotangent, True)
+    with amd.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(sys.modules[mimo_scan.__module__], "kernels_multiply", lambda dtype: dtype == torch.float32)
+        ours = outputs_and_gradients(inputs, cotangent, True)
+    assert all(torch.equal(our, same) for our, same in zip(ours, exact, strict=True))
 
 
 @pytest.mark.parametrize("both", [False, True])

@@ -1,11 +1,14 @@
-"""Products within kernels against numpy's."""
+"""Products within kernels against numpy's, of numbers and of pairs of bfloat16."""
 
 import numpy as np
 import pytest
 import torch
 
-from longrange.kernels.numba_tools import sequential
+from longrange.kernels.numba_tools import arrays, sequential
+from longrange.kernels.pairs_cpu import paired_across, paired_down, paired_panels, sums_of, write_sums
 from longrange.kernels.products_cpu import add_matrix_product, panels
+from longrange.kernels.vectors import LANES
+from tests.backends import needs_pairs
 
 
 @sequential
@@ -41,3 +44,65 @@ def test_rows_of_a_larger_matrix_are_read_and_written_alone():
     np.testing.assert_allclose(whole[3:7], a[1:5] @ b[2:6])
     assert not whole[:3].any()
     assert not whole[7:].any()
+
+
+@sequential
+def _add_of_type(like, a, b, out):
+    """Both factors in the type of `like`: the second in rows and in panels, the first along rows and along columns."""
+    add_matrix_product(paired_across(a, like), paired_down(b, like), out[0])
+    add_matrix_product(paired_across(a, like), paired_panels(_panels(b), like), out[1])
+    add_matrix_product(paired_down(a.T.copy(), like).T, paired_down(b, like), out[2])
+
+
+@sequential
+def _panels(b):
+    return b.reshape(len(b), -1, LANES).transpose(1, 0, 2).copy()
+
+
+@sequential
+def _through_sums(a, b, out):
+    sums = sums_of(out)
+    sums[:] = 0
+    add_matrix_product(paired_across(a, out), paired_down(b, out), sums)
+    write_sums(sums, out)
+
+
+TYPES = [torch.float32, pytest.param(torch.bfloat16, marks=needs_pairs)]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(("M", "K", "N"), [(1, 2, 16), (8, 6, 32), (19, 34, 80)])
+def test_factors_of_either_type_in_all_layouts(M, K, N, dtype):
+    draw = torch.Generator().manual_seed(0)
+    a, b, out = (torch.randn(shape, generator=draw) for shape in ((M, K), (K, N), (3, M, N)))
+    expected = out.double() + a.to(dtype).double() @ b.to(dtype).double()
+    _add_of_type(*arrays(torch.empty(0, dtype=dtype), a, b, out))
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-5)
+
+
+@needs_pairs
+def test_pairs_of_an_odd_number_of_rows():
+    a, b, out = torch.randn(5, 7), torch.randn(7, 16), torch.zeros(5, 16)
+
+    @sequential
+    def add(like, a, b, out):
+        add_matrix_product(paired_down(a.T.copy(), like).T, paired_down(b, like), out)
+
+    add(*arrays(torch.empty(0, dtype=torch.bfloat16), a, b, out))
+    torch.testing.assert_close(out, a.bfloat16().float() @ b.bfloat16().float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_sums_come_back_in_the_type_of_the_output(dtype):
+    a, b, out = torch.randn(5, 6), torch.randn(6, 16), torch.zeros(5, 16, dtype=dtype)
+    _through_sums(*arrays(a, b, out))
+    torch.testing.assert_close(out, (a.to(dtype).float() @ b.to(dtype).float()).to(dtype), rtol=1e-2, atol=1e-5)
+
+
+@needs_pairs
+def test_nan_and_infinity_pass_through_pairs():
+    a = torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [1.0, 1.0]])
+    _through_sums(*arrays(a, torch.ones(2, 16), out := torch.zeros(3, 16, dtype=torch.bfloat16)))
+    assert out[0].isnan().all()
+    assert out[1].isinf().all()
+    assert (out[2] == 2).all()

@@ -1,6 +1,7 @@
 """Activations in one kernel against torch's own functions in double precision, and where they step aside."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from longrange.kernels import half_glu, half_glu_cpu, mixed_glu, mixed_glu_cpu, tiles
 from longrange.kernels.numba_tools import tiles_of_a_task
 from longrange.kernels.operations import told_products
-from tests.backends import of_each_number_of_threads, running
+from tests.backends import needs_pairs, of_each_number_of_threads, running
 
 
 @dataclass(frozen=True)
@@ -162,21 +163,73 @@ def test_others_take_the_functions_one_by_one(case, shape, change, kernel_calls)
     assert not kernel_calls
 
 
-def test_autocast_other_backends_and_other_processors_take_them_too(amd, case, kernel_calls):
+def test_other_backends_and_other_processors_take_them_too(amd, case, kernel_calls):
     inputs = case.inputs(2, 300, 16)
     fast = case.fast(*inputs)
     assert len(kernel_calls) == 1
     with running("reference"):
         slow = case.fast(*inputs)
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = case.fast(*inputs)
     with amd.context() as patch:
         patch.setattr(tiles, "is_amd", lambda: False)
         other = case.fast(*inputs)
+    with amd.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(tiles, "kernels_multiply", lambda dtype: dtype == torch.float32)
+        rough = case.fast(*inputs)
     assert len(kernel_calls) == 1
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fast, other, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fast, rough.float(), rtol=0.05, atol=0.05)
+
+
+@needs_pairs
+@pytest.mark.parametrize("L", [64, 255, 256, 257, 600])  # around whole tiles, which are longer than in float32
+def test_products_in_bfloat16_under_autocast(case, L, kernel_calls):
+    inputs, cotangent = case.inputs(3, L, 48, "time"), torch.randn(3, L, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = outputs_and_gradients(case.fast, inputs, cotangent)
+    assert len(kernel_calls) == 1
+    for ours, exact in zip(fast, outputs_and_gradients(case.slow, inputs, cotangent.double()), strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - exact).norm() <= 0.01 * exact.norm()
+    with rounded_factors():
+        y = case.slow(*inputs)
+    assert (fast[0] - y).norm() <= 1e-4 * y.norm()  # a GELU between two bfloat16 may become the other one
+
+
+@needs_pairs
+def test_under_autocast_what_is_added_may_be_a_product(case, kernel_calls):
+    inputs, cotangent = case.inputs(2, 300, 16), torch.randn(2, 300, 16)
+    skip = inputs[3].bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = case.fast(*inputs[:3], skip, *inputs[4:])
+        same = case.fast(*inputs[:3], skip.float(), *inputs[4:])
+    assert len(kernel_calls) == 2
+    assert y.dtype == torch.float32
+    assert torch.equal(y, same)
+    (grad,) = torch.autograd.grad(y, skip, cotangent)
+    assert torch.equal(grad, cotangent.bfloat16())
+
+
+@contextmanager
+def rounded_factors():
+    """F.linear rounds its factors to bfloat16, and nothing else."""
+    whole = F.linear
+
+    def rounded(x, W, b):
+        return whole(*(t.bfloat16().double() for t in (x, W)), b.double())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "linear", rounded)
+        yield
+
+
+@needs_pairs
+def test_bfloat16_too_gives_the_same_for_any_number_of_threads(case):
+    inputs, cotangent = case.inputs(5, 2500, 16, "time"), torch.randn(5, 2500, 16)
+    assert tiles_of_a_task(5 * 10) < 5 * 10
+    with torch.autocast("cpu", torch.bfloat16):
+        one, two = of_each_number_of_threads(lambda: outputs_and_gradients(case.fast, inputs, cotangent))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 @pytest.mark.parametrize("which", range(1, 6))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import half_glu_cpu
+from longrange.kernels.linear import product_type
 from longrange.kernels.pointwise import gated, gelu_fork, spreads
 from longrange.kernels.shapes import check_fit
 from longrange.kernels.tiles import goes_in_tiles
@@ -45,15 +46,15 @@ def half_glu(
     fits = fits and spreads(after, x.shape) and spreads(scale, x.shape)
     check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, after=after, scale=scale)
     if goes_in_tiles(x, skip, weight, bias, after, scale):
-        return _HalfGlu.apply(x, weight, bias, skip, after, scale, of_gelu)
+        return _HalfGlu.apply(x, weight, bias, skip.float(), after, scale, of_gelu, product_type(x))
     g, same, x = gelu_fork(x, after)
     return gated(g if of_gelu else x, same, weight, bias, scale, skip)
 
 
 class _HalfGlu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, skip, after, scale, of_gelu):
-        y, z = half_glu_cpu.half_glu(x, weight, bias, skip, after, scale, of_gelu)
+    def forward(ctx, x, weight, bias, skip, after, scale, of_gelu, dtype):
+        y, z = half_glu_cpu.half_glu(x, weight, bias, skip, after, scale, of_gelu, dtype)
         ctx.save_for_backward(x, weight, z, after, scale)
         ctx.of_gelu = of_gelu
         return y
@@ -62,4 +63,4 @@ class _HalfGlu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         grads = half_glu_cpu.half_glu_backward(*ctx.saved_tensors, ctx.of_gelu, grad)
-        return *grads, grad if ctx.needs_input_grad[3] else None, None, None, None
+        return *grads, grad if ctx.needs_input_grad[3] else None, None, None, None, None

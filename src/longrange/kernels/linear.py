@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from longrange.kernels import backend
+from longrange.kernels.pairs_cpu import MULTIPLIES_PAIRS
 
 _rounded = False
 
@@ -86,6 +87,18 @@ class _Rounded(torch.autograd.Function):
             grad_x = (rows @ weight).view_as(x) if for_x else None
             grad_weight = rows.T @ x.flatten(0, -2) if for_weight else None
         return grad_x, grad_weight, rows.sum(0) if for_bias else None
+
+
+def product_type(x: Tensor) -> torch.dtype:
+    """The precision of the factors of x's products: its own or, of a float32 under autocast, autocast's."""
+    kind = x.device.type
+    is_cast = x.dtype == torch.float32 and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if is_cast else x.dtype
+
+
+def kernels_multiply(dtype: torch.dtype) -> bool:
+    """Whether kernels on this CPU have products of their own of factors in this precision."""
+    return dtype in (torch.float32, torch.float64) or (dtype == torch.bfloat16 and MULTIPLIES_PAIRS)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import backend, mimo_scan_cpu
-from longrange.kernels.linear import is_amd
+from longrange.kernels.linear import is_amd, kernels_multiply, product_type
 from longrange.kernels.scan_reference import diagonal_scan_reference
 from longrange.kernels.shapes import check_fit
 from longrange.kernels.vectors import LANES
@@ -22,17 +22,19 @@ _LARGEST = 1 << 18  # numbers in B_bar
 def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
     """Whether `mimo_scan` is faster than two products around a scan, for u's device and these sizes.
 
-    Narrow systems always; wide ones on AMD's CPUs, where it was measured, and not under autocast, where a library
-    multiplies in half precision.
+    Narrow systems always; wide ones on AMD's CPUs, where it was measured, unless autocast wants products in a precision
+    that a library alone has.
     """
     features, parts = u.shape[-1], 2 * A_bar.shape[-1]
-    may_be_wide = is_amd() and not torch.is_autocast_enabled("cpu")
+    may_be_wide = is_amd() and kernels_multiply(product_type(u))
     fits = parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
     return fits and _has_kernel(A_bar, u)
 
 
 def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
     """Outputs y_k = C x_k + D u_k of x_k = A_bar x_{k-1} + B_bar u_k, from a state zero.
+
+    Under autocast, factors of products are in its precision where the CPU's kernels have it; states stay as they are.
 
     Args:
         A_bar: diagonal of the transition, (2, p) float: real parts, imaginary parts.
@@ -50,7 +52,8 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
     fits = B_bar.shape == (parts, H) and C.shape == (H, (1 + bidirectional) * parts) and u.shape[2] == H
     check_fit(fits, A_bar=A_bar, B_bar=B_bar, C=C, D=D, u=u)
     if _has_kernel(A_bar, u):
-        return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional)
+        dtype = product_type(u) if kernels_multiply(product_type(u)) else u.dtype
+        return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional, dtype)
     return mimo_scan_reference(A_bar, B_bar, C, D, u, bidirectional)
 
 
@@ -70,12 +73,12 @@ def mimo_scan_reference(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: T
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A_bar, B_bar, C, D, u, bidirectional):
-        y, *kept = mimo_scan_cpu.scan_forward(A_bar, B_bar, C, D, u, bidirectional)
+    def forward(ctx, A_bar, B_bar, C, D, u, bidirectional, dtype):
+        y, *kept = mimo_scan_cpu.scan_forward(A_bar, B_bar, C, D, u, bidirectional, dtype)
         ctx.save_for_backward(A_bar, B_bar, C, D, u, *kept)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y):
-        return *mimo_scan_cpu.scan_backward(*ctx.saved_tensors, grad_y), None
+        return *mimo_scan_cpu.scan_backward(*ctx.saved_tensors, grad_y), None, None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from longrange.kernels.numba_tools import aligned, arrays, inline, internal, llvm_inline, parallel, tiles_of_a_task
 from longrange.kernels.operations import tell_products
+from longrange.kernels.pairs_cpu import paired_across, paired_down, paired_panels, sums_of, write_sums
 from longrange.kernels.products_cpu import add_matrix_product, panels
 from longrange.kernels.scan_cpu import HALF, WIDE, last_state, scan, scan_back
 from longrange.kernels.vectors import LANES
@@ -24,18 +25,18 @@ _SEGMENT = 256  # steps
 
 
 def scan_forward(
-    A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool
+    A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `mimo_scan_reference`, without gradients.
+    """As `mimo_scan_reference`, without gradients; factors of products are of the type `dtype`.
 
     Returns:
-        Outputs, (B, L, H); and for the backward pass B u, (B, L, 1, 2, p), and the states that are handed to each
-        segment, (B, segments, directions, 2, p).
+        Outputs, (B, L, H); and for the backward pass B u, (B, L, 1, 2, p), of that type, and the states that are handed
+        to each segment, (B, segments, directions, 2, p).
     """
     batch, length, _ = u.shape
-    Bu, y = u.new_empty(batch, length, 1, *A_bar.shape), u.new_empty(u.shape)
+    Bu, y = u.new_empty(batch, length, 1, *A_bar.shape, dtype=dtype), u.new_empty(u.shape)
     handed = u.new_zeros(batch, -(-length // _SEGMENT), 1 + bidirectional, *A_bar.shape)
-    tell_products(_operations(u, handed), u.dtype)
+    tell_products(_operations(u, handed), dtype)
     share = tiles_of_a_task(handed.shape[:2].numel())
     _forward(share, *arrays(A_bar, panels(B_bar.T), panels(C.T), D, u, Bu, handed, y))
     return y, Bu, handed
@@ -45,12 +46,12 @@ def scan_backward(
     A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, Bu: Tensor, handed: Tensor, grad_y: Tensor
 ) -> tuple[Tensor, ...]:
     """Gradients of A_bar, B_bar, C, D and u from those of the outputs."""
-    grad_x, grad_u = u.new_empty(*u.shape[:2], *handed.shape[2:]), u.new_empty(u.shape)
+    grad_x, grad_u = Bu.new_empty(*u.shape[:2], *handed.shape[2:]), u.new_empty(u.shape)
     conjugate, adjoint = A_bar * A_bar.new_tensor([[1], [-1]]), torch.zeros_like(handed)
     segments = handed.shape[:2].numel()
     share = tiles_of_a_task(segments)
     totals = [u.new_empty(-(-segments // share), *t.shape) for t in (A_bar, B_bar, C.T, D)]
-    tell_products(2 * _operations(u, handed), u.dtype)
+    tell_products(2 * _operations(u, handed), Bu.dtype)
     _backward(
         share,
         *arrays(A_bar, conjugate, panels(B_bar), panels(C), D, u, Bu, handed, grad_y, grad_x, adjoint, *totals, grad_u),
@@ -105,6 +106,7 @@ def _run(A, Bu, handed, x):
 
 @parallel
 def _forward(share, A, B, C, D, u, Bu, handed, y):
+    B, C = paired_panels(B, Bu), paired_panels(C, Bu)
     tasks = (len(u) * handed.shape[1] + share - 1) // share
     for task in numba.prange(tasks):
         _enter(np.int64(task), share, A, B, u, Bu, handed)
@@ -121,11 +123,17 @@ def _enter(task, share, A, B, u, Bu, states):
     for k in range(first, last):
         i, s, steps = _segment(k, states)
         inputs = Bu[i, steps]
-        rows = inputs.reshape(len(inputs), -1)
-        rows[:] = 0
-        add_matrix_product(u[i, steps], B, rows)
+        _write_product(u[i, steps], B, inputs.reshape(len(inputs), -1))
         for d in range(states.shape[2]):
             _over_states(last_state, A.shape[1], (A, inputs, states[i, s, d], 0, d == 0))
+
+
+@llvm_inline
+def _write_product(a, b, out):
+    sums = sums_of(out)
+    sums[:] = 0
+    add_matrix_product(paired_across(a, out), b, sums)
+    write_sums(sums, out)
 
 
 @internal
@@ -139,7 +147,7 @@ def _answer(task, share, A, C, D, u, Bu, handed, y):
         x = memory[: len(out)]
         _run(A, Bu[i, steps], handed[i, s], x)
         _scale(D, u[i, steps], out)
-        add_matrix_product(x.reshape(len(x), -1), C, out)
+        add_matrix_product(paired_across(x.reshape(len(x), -1), Bu), C, out)
 
 
 @llvm_inline
@@ -183,6 +191,7 @@ def _backward(
     share, A, conjugate, B, C, D, u, Bu, handed, grad_y, grad_x, adjoint, grad_A, grad_B, grad_C, grad_D, grad_u
 ):
     states = A, Bu, handed
+    B, C = paired_panels(B, Bu), paired_panels(C, Bu)
     for task in numba.prange(len(grad_C)):
         _enter_back(np.int64(task), share, conjugate, C, grad_y, grad_x, adjoint)
     for i in numba.prange(len(u)):
@@ -199,9 +208,7 @@ def _enter_back(task, share, conjugate, C, grad_y, grad_x, adjoint):
     for k in range(first, last):
         i, s, steps = _segment(k, adjoint)
         grads = grad_x[i, steps]
-        rows = grads.reshape(len(grads), -1)
-        rows[:] = 0
-        add_matrix_product(grad_y[i, steps], C, rows)
+        _write_product(grad_y[i, steps], C, grads.reshape(len(grads), -1))
         for d in range(adjoint.shape[2]):
             _over_states(last_state, conjugate.shape[1], (conjugate, grads, adjoint[i, s, d], d, d == 1))
 
@@ -220,12 +227,12 @@ def _answer_back(task, share, states, B, D, u, grad_y, grad_x, adjoint, totals, 
         _scale(D, g, out)
         _correlate(g, inputs, grad_D)
         _run(A, Bu[i, steps], handed[i, s], x)
-        add_matrix_product(x.reshape(len(x), -1).T, g, grad_C)
+        add_matrix_product(paired_down(x.reshape(len(x), -1), Bu).T, paired_down(g, Bu), grad_C)
         for d in range(handed.shape[2]):
             _over_states(scan_back, A.shape[1], (A, x, grad_x[i, steps], grad_Bu, adjoint[i, s, d], grad_A, d))
         rows = grad_Bu.reshape(len(g), -1)
-        add_matrix_product(rows.T, inputs, grad_B)
-        add_matrix_product(rows, B, out)
+        add_matrix_product(paired_down(rows, Bu).T, paired_down(inputs, Bu), grad_B)
+        add_matrix_product(paired_across(rows, Bu), B, out)
 
 
 @llvm_inline

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from longrange.kernels import mixed_glu_cpu
+from longrange.kernels.linear import product_type
 from longrange.kernels.pointwise import gelu_fork, glu, spreads
 from longrange.kernels.shapes import check_fit
 from longrange.kernels.tiles import goes_in_tiles
@@ -44,15 +45,15 @@ def mixed_glu(
     fits = fits and spreads(before, x.shape) and spreads(after, x.shape)
     check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, before=before, after=after, scale=scale)
     if goes_in_tiles(x, skip, weight, bias, before, after, scale):
-        return _MixedGlu.apply(x, weight, bias, skip, before, after, scale)
+        return _MixedGlu.apply(x, weight, bias, skip.float(), before, after, scale, product_type(x))
     _, g, _ = gelu_fork(x, after, before, exact=True)
     return glu(g, weight, bias, scale, skip)
 
 
 class _MixedGlu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, skip, before, after, scale):
-        y, z = mixed_glu_cpu.mixed_glu(x, weight, bias, skip, before, after, scale)
+    def forward(ctx, x, weight, bias, skip, before, after, scale, dtype):
+        y, z = mixed_glu_cpu.mixed_glu(x, weight, bias, skip, before, after, scale, dtype)
         ctx.save_for_backward(x, weight, z, before, after, scale)
         return y
 
@@ -60,4 +61,4 @@ class _MixedGlu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         grads = mixed_glu_cpu.mixed_glu_backward(*ctx.saved_tensors, grad)
-        return *grads, grad if ctx.needs_input_grad[3] else None, None, None, None
+        return *grads, grad if ctx.needs_input_grad[3] else None, None, None, None, None

@@ -99,8 +99,11 @@ def wide(typing_context, x):
 
 @intrinsic
 def narrowed(typing_context, array, value):
-    """A float as an array takes it: as it is, or the bits of the nearest bfloat16, of the even one halfway."""
-    if isinstance(array.dtype, types.Float):
+    """A float as an array takes it: as it is, or the bits of the nearest bfloat16, of the even one halfway.
+
+    Such bits stay what they are.
+    """
+    if isinstance(array.dtype, types.Float) or isinstance(value, types.Integer):
         return value(array, value), lambda context, builder, signature, arguments: arguments[1]
 
     return types.uint16(array, value), lambda context, builder, signature, arguments: rounded(builder, arguments[1])

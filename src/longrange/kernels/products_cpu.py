@@ -8,7 +8,7 @@ most sizes of models are, the cache's few places for such addresses would soon b
 from itertools import product
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import get_host_cpu_features, initialize_native_asmparser
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
@@ -26,6 +26,8 @@ from longrange.kernels.vectors import (
 _IS_WIDE = get_host_cpu_features().get("avx512f", False)  # 32 registers of LANES float32, else 16 of half as many
 _ROW, _ROWS, _REGISTERS = (0,), (0,) * (8 if _IS_WIDE else 4), (0,) * (2 if _IS_WIDE else 1)  # of a block
 
+initialize_native_asmparser()  # LLVM's own name for the product of pairs differs from version to version
+
 
 def panels(matrix: Tensor) -> Tensor:
     """(K, N), N in whole registers, as panels (N / LANES, K, LANES)."""
@@ -36,7 +38,7 @@ def panels(matrix: Tensor) -> Tensor:
 def add_matrix_product(a, b, out):
     """out += a b, (M, K) times (K, N) to (M, N), N in whole registers; b may be in panels.
 
-    Rows of b and of out are contiguous.
+    Rows of b and of out are contiguous. Both factors may be in pairs, see `pairs_cpu`: then out is float32.
     """
     whole = out.shape[1] - out.shape[1] % (LANES * len(_REGISTERS))
     for n in range(0, whole, LANES * len(_REGISTERS)):
@@ -71,12 +73,20 @@ def _add_block(typing_context, a, b, out, m, n, rows, registers):
             left = [build_broadcast(builder, builder.load(build_place(builder, a, r, loop.index))) for r in down]
             right = [build_load_from(context, builder, _place_in(builder, b, loop.index, c)) for c in across]
             for total, (x, y) in zip(sums, product(left, right), strict=True):
-                builder.store(builder.fadd(builder.load(total), builder.fmul(x, y)), total)
+                builder.store(_build_multiply_add(builder, x, y, builder.load(total)), total)
         for place, total in zip(places, sums, strict=True):
             build_store_to(context, builder, builder.load(total), place)
         return context.get_dummy_value()
 
     return types.void(a, b, out, types.intp, types.intp, rows, registers), generate
+
+
+def _build_multiply_add(builder, x, y, total):
+    """total + x y; of pairs, the products of both are added."""
+    if x.type == total.type:
+        return builder.fadd(total, builder.fmul(x, y))
+    kind = ir.FunctionType(total.type, [total.type, x.type, y.type])
+    return builder.call(ir.InlineAsm(kind, "vdpbf16ps $3, $2, $0", "=v,0,v,v"), [total, x, y])
 
 
 def _place_in(builder, b, row, column):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from longrange.kernels import backend
-from longrange.kernels.linear import is_amd
+from longrange.kernels.linear import is_amd, kernels_multiply, product_type
 from longrange.kernels.vectors import LANES
 
 _LEAST = 64  # steps of a sequence: of fewer, as in a recurrence, a tile would be mostly empty
@@ -18,8 +18,9 @@ def goes_in_tiles(x: Tensor, skip: Tensor, *others: Tensor | None) -> bool:
         skip: what it is added to, (B, L, H).
         others: matrices and factors.
     """
-    if backend.resolve(x.device) != "cpu" or not is_amd() or torch.is_autocast_enabled("cpu"):
+    if backend.resolve(x.device) != "cpu" or not is_amd() or not kernels_multiply(product_type(x)):
         return False
-    single = all(t is None or t.dtype == torch.float32 for t in (x, skip, *others))
+    single = all(t is None or t.dtype == torch.float32 for t in (x, *others))
+    single = single and skip.dtype in (torch.float32, product_type(x))  # a product too, where it is the encoder's
     whole = all(t.shape[-1] % LANES == 0 for t in (x, skip))
     return single and whole and x.dim() == 3 and x.shape[1] >= _LEAST

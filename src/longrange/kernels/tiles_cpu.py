@@ -8,34 +8,37 @@ from torch import Tensor
 
 from longrange.kernels.numba_tools import aligned, inline, llvm_inline, tiles_of_a_task
 
-TILE = 128  # steps
+_BYTES = 512  # of one feature of a tile's steps: 128 steps in float32, 256 in bfloat16
 
 
-def sums_of_tasks(x: Tensor, *like: Tensor) -> tuple[int, list[Tensor]]:
-    """How many tiles of x, (B, L, H), are one task; and where each task leaves its sums, which are as `like`."""
-    tiles = len(x) * -(-x.shape[1] // TILE)
+def sums_of_tasks(z: Tensor, *like: Tensor) -> tuple[int, list[Tensor]]:
+    """How many tiles of z, (B, L, N), are one task; and where each task leaves its sums, which are as `like`."""
+    tiles = len(z) * -(-z.shape[1] // (_BYTES // z.itemsize))
     share = tiles_of_a_task(tiles)
     return share, [t.new_empty(-(-tiles // share), *t.shape) for t in like]
 
 
 @inline
-def tiles_of(x):
+def tiles_of(z):
     """Of all sequences."""
-    return len(x) * ((x.shape[1] + TILE - 1) // TILE)
+    steps = _BYTES // z.itemsize
+    return len(z) * ((z.shape[1] + steps - 1) // steps)
 
 
 @llvm_inline
-def tile(k, length):
+def tile(k, z):
     """The sequence of a tile, counted over all of them, and its steps: from which one to which."""
-    tiles = (length + TILE - 1) // TILE
-    i, start = k // tiles, k % tiles * TILE
-    return i, start, min(start + TILE, length)
+    steps, length = _BYTES // z.itemsize, z.shape[1]
+    tiles = (length + steps - 1) // steps
+    i, start = k // tiles, k % tiles * steps
+    return i, start, min(start + steps, length)
 
 
 @llvm_inline
-def rows(like, width):
-    """Memory for so many features of a tile's steps."""
-    return aligned(like, TILE * width).reshape((TILE, width))
+def rows(like, z, width):
+    """Memory for so many features of a tile's steps, of the type of `like`."""
+    steps = _BYTES // z.itemsize
+    return aligned(like, steps * width).reshape((steps, width))
 
 
 @inline
