@@ -105,6 +105,18 @@ def test_products_in_bfloat16_under_autocast(L, both):
         assert (our - twin).norm() <= 0.01 * twin.norm()
 
 
+@needs_pairs
+def test_under_autocast_inputs_may_come_from_a_product():
+    (*system, u), cotangent = random_problem(2, 300, 48, 24, True, torch.float32)
+    narrow = u.detach().bfloat16().requires_grad_()
+    assert not one_kernel_is_faster(system[0], narrow)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert one_kernel_is_faster(system[0], narrow)
+        ours, same = (outputs_and_gradients([*system, t], cotangent, True) for t in (narrow, narrow.float()))
+    assert all(torch.equal(our, twin.to(our.dtype)) for our, twin in zip(ours, same, strict=True))
+    assert (ours[0].dtype, ours[-1].dtype) == (torch.float32, torch.bfloat16)
+
+
 def test_where_kernels_have_no_bfloat16_a_narrow_system_keeps_its_precision_under_autocast(amd):
     inputs, cotangent = random_problem(2, 300, 16, 8, True, torch.float32)
     exact = outputs_and_gradients(inputs, cotangent, True)

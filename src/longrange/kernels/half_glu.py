@@ -46,7 +46,7 @@ def half_glu(
     fits = fits and spreads(after, x.shape) and spreads(scale, x.shape)
     check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, after=after, scale=scale)
     if goes_in_tiles(x, skip, weight, bias, after, scale):
-        return _HalfGlu.apply(x, weight, bias, skip.float(), after, scale, of_gelu, product_type(x))
+        return _HalfGlu.apply(x.float(), weight, bias, skip.float(), after, scale, of_gelu, product_type(weight))
     g, same, x = gelu_fork(x, after)
     return gated(g if of_gelu else x, same, weight, bias, scale, skip)
 

@@ -26,7 +26,7 @@ def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
     that a library alone has.
     """
     features, parts = u.shape[-1], 2 * A_bar.shape[-1]
-    may_be_wide = is_amd() and kernels_multiply(product_type(u))
+    may_be_wide = is_amd() and kernels_multiply(product_type(A_bar))
     fits = parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
     return fits and _has_kernel(A_bar, u)
 
@@ -41,10 +41,10 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
         B_bar: (2 p, H), to the real, then the imaginary parts of states.
         C: (H, directions 2 p), from these parts of each direction.
         D: (H,).
-        u: (B, L, H) float of A_bar's precision, L at least 1.
+        u: (B, L, H) float of A_bar's precision or of autocast's, L at least 1.
         bidirectional: a second direction runs from the last step to the first.
     Returns:
-        (B, L, H).
+        (B, L, H) of A_bar's precision.
     Raises:
         ValueError: shapes that do not fit each other.
     """
@@ -52,15 +52,16 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
     fits = B_bar.shape == (parts, H) and C.shape == (H, (1 + bidirectional) * parts) and u.shape[2] == H
     check_fit(fits, A_bar=A_bar, B_bar=B_bar, C=C, D=D, u=u)
     if _has_kernel(A_bar, u):
-        dtype = product_type(u) if kernels_multiply(product_type(u)) else u.dtype
-        return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional, dtype)
+        factors = product_type(A_bar)
+        u, factors = u.to(A_bar.dtype), factors if kernels_multiply(factors) else A_bar.dtype
+        return _Scan.apply(A_bar, B_bar, C, D, u, bidirectional, factors)
     return mimo_scan_reference(A_bar, B_bar, C, D, u, bidirectional)
 
 
 def _has_kernel(A_bar: Tensor, u: Tensor) -> bool:
     """Whether there is one for u's device and types, and for rows that fill vector registers."""
     whole = not u.shape[-1] % LANES and not A_bar.numel() % LANES
-    return whole and u.dtype == A_bar.dtype and backend.resolve(u.device) == "cpu"
+    return whole and u.dtype in (A_bar.dtype, product_type(A_bar)) and backend.resolve(u.device) == "cpu"
 
 
 def mimo_scan_reference(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool) -> Tensor:

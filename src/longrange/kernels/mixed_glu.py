@@ -45,7 +45,7 @@ def mixed_glu(
     fits = fits and spreads(before, x.shape) and spreads(after, x.shape)
     check_fit(fits, x=x, weight=weight, bias=bias, skip=skip, before=before, after=after, scale=scale)
     if goes_in_tiles(x, skip, weight, bias, before, after, scale):
-        return _MixedGlu.apply(x, weight, bias, skip.float(), before, after, scale, product_type(x))
+        return _MixedGlu.apply(x.float(), weight, bias, skip.float(), before, after, scale, product_type(weight))
     _, g, _ = gelu_fork(x, after, before, exact=True)
     return glu(g, weight, bias, scale, skip)
 
