@@ -1,7 +1,4 @@
-"""S5's activation on the CPU in Numba, float32: a tile of steps at a time goes through all of it, see `tiles_cpu`.
-
-Factors of products may be bfloat16, and so is then what is kept of a product for the backward pass.
-"""
+"""S5's activation on the CPU in Numba, float32: a tile of steps at a time goes through all of it, see `tiles_cpu`."""
 
 import numba
 import numpy as np

@@ -1,5 +1,8 @@
 """Tiles of some steps of a sequence, in Numba: what lies between their inputs and outputs stays in a core's own cache.
 
+What is kept of a product for the backward pass, an array z, says of which type its factors are: float32, or bfloat16
+in pairs. Tiles of the latter have twice as many steps.
+
 In a backward pass a task is a number of tiles, and sums are those of a task: they do not depend on the number of
 threads.
 """
@@ -8,7 +11,7 @@ from torch import Tensor
 
 from longrange.kernels.numba_tools import aligned, inline, llvm_inline, tiles_of_a_task
 
-_BYTES = 512  # of one feature of a tile's steps: 128 steps in float32, 256 in bfloat16
+_BYTES = 512  # of one feature of a tile's steps in z: 128 in float32, 256 in bfloat16
 
 
 def sums_of_tasks(z: Tensor, *like: Tensor) -> tuple[int, list[Tensor]]:
