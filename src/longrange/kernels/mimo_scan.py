@@ -25,10 +25,11 @@ def one_kernel_is_faster(A_bar: Tensor, u: Tensor) -> bool:
     Narrow systems always; wide ones on AMD's CPUs, where it was measured, unless autocast wants products in a precision
     that a library alone has.
     """
+    if not _has_kernel(A_bar, u):
+        return False
     features, parts = u.shape[-1], 2 * A_bar.shape[-1]
     may_be_wide = is_amd() and kernels_multiply(product_type(A_bar))
-    fits = parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
-    return fits and _has_kernel(A_bar, u)
+    return parts <= _NARROW or (may_be_wide and features * parts <= _LARGEST)
 
 
 def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, bidirectional: bool = False) -> Tensor:
@@ -60,8 +61,9 @@ def mimo_scan(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, *, 
 
 def _has_kernel(A_bar: Tensor, u: Tensor) -> bool:
     """Whether there is one for u's device and types, and for rows that fill vector registers."""
-    whole = not u.shape[-1] % LANES and not A_bar.numel() % LANES
-    return whole and u.dtype in (A_bar.dtype, product_type(A_bar)) and backend.resolve(u.device) == "cpu"
+    if backend.resolve(u.device) != "cpu" or u.dtype not in (A_bar.dtype, product_type(A_bar)):
+        return False
+    return not u.shape[-1] % LANES and not A_bar.numel() % LANES
 
 
 def mimo_scan_reference(A_bar: Tensor, B_bar: Tensor, C: Tensor, D: Tensor, u: Tensor, bidirectional: bool) -> Tensor:

@@ -19,10 +19,9 @@ def goes_in_tiles(x: Tensor, skip: Tensor, weight: Tensor, *others: Tensor | Non
         weight: the product's matrix.
         others: bias and factors.
     """
-    factors = product_type(weight)
-    if backend.resolve(x.device) != "cpu" or not is_amd() or not kernels_multiply(factors):
+    if backend.resolve(x.device) != "cpu" or not is_amd() or not kernels_multiply(product_type(weight)):
         return False
     single = all(t is None or t.dtype == torch.float32 for t in (weight, *others))
-    single = single and all(t.dtype in (torch.float32, factors) for t in (x, skip))
+    single = single and all(t.dtype in (torch.float32, product_type(weight)) for t in (x, skip))
     whole = all(t.shape[-1] % LANES == 0 for t in (x, skip))
     return single and whole and x.dim() == 3 and x.shape[1] >= _LEAST
