@@ -30,7 +30,7 @@ from longrange.kernels.complex_vectors import (
 from longrange.kernels.numba_tools import internal, llvm_inline
 from longrange.kernels.vectors import load_row, store_row, zero_vector
 
-LONGEST = 65536  # period: of longer ones torch transforms as fast
+LONGEST = 1 << 19  # period: longer ones torch transforms faster
 _NEAR = 256  # rows, of a block that stays in the first-level cache
 ZERO = np.int64(0)  # a literal would be a type of its own, for which functions are compiled again
 _FACTORS = 6  # values per block: the real and imaginary parts of three factors
