@@ -7,7 +7,6 @@ import torch
 from longrange.kernels.numba_tools import arrays, sequential
 from longrange.kernels.pairs_cpu import paired_across, paired_down, paired_panels, sums_of, write_sums
 from longrange.kernels.products_cpu import add_matrix_product, panels
-from longrange.kernels.vectors import LANES
 from tests.backends import needs_pairs
 
 
@@ -47,16 +46,11 @@ def test_rows_of_a_larger_matrix_are_read_and_written_alone():
 
 
 @sequential
-def _add_of_type(like, a, b, out):
+def _add_of_type(like, a, b, b_panels, out):
     """Both factors in the type of `like`: the second in rows and in panels, the first along rows and along columns."""
     add_matrix_product(paired_across(a, like), paired_down(b, like), out[0])
-    add_matrix_product(paired_across(a, like), paired_panels(_panels(b), like), out[1])
+    add_matrix_product(paired_across(a, like), paired_panels(b_panels, like), out[1])
     add_matrix_product(paired_down(a.T.copy(), like).T, paired_down(b, like), out[2])
-
-
-@sequential
-def _panels(b):
-    return b.reshape(len(b), -1, LANES).transpose(1, 0, 2).copy()
 
 
 @sequential
@@ -76,7 +70,7 @@ def test_factors_of_either_type_in_all_layouts(M, K, N, dtype):
     draw = torch.Generator().manual_seed(0)
     a, b, out = (torch.randn(shape, generator=draw) for shape in ((M, K), (K, N), (3, M, N)))
     expected = out.double() + a.to(dtype).double() @ b.to(dtype).double()
-    _add_of_type(*arrays(torch.empty(0, dtype=dtype), a, b, out))
+    _add_of_type(*arrays(torch.empty(0, dtype=dtype), a, b, panels(b), out))
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-5)
 
 
